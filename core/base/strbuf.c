@@ -1,0 +1,105 @@
+#include "base/strbuf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool reserve(struct strbuf *sb, size_t more)
+{
+    size_t need, cap;
+    char *data;
+
+    if (sb->failed)
+        return false;
+    need = sb->len + more + 1;
+    if (need <= sb->cap)
+        return true;
+    cap = sb->cap == 0 ? 256 : sb->cap;
+    while (cap < need)
+        cap *= 2;
+    data = realloc(sb->data, cap);
+    if (data == NULL) {
+        sb->failed = true;
+        return false;
+    }
+    sb->data = data;
+    sb->cap = cap;
+    return true;
+}
+
+void strbuf_done(struct strbuf *sb)
+{
+    free(sb->data);
+    *sb = STRBUF_INIT;
+}
+
+void strbuf_reset(struct strbuf *sb)
+{
+    sb->len = 0;
+    sb->failed = false;
+    if (sb->data != NULL)
+        sb->data[0] = '\0';
+}
+
+void strbuf_add(struct strbuf *sb, const void *data, size_t len)
+{
+    if (!reserve(sb, len))
+        return;
+    if (len > 0)
+        memcpy(sb->data + sb->len, data, len);
+    sb->len += len;
+    sb->data[sb->len] = '\0';
+}
+
+void strbuf_addz(struct strbuf *sb, const char *text)
+{
+    strbuf_add(sb, text, strlen(text));
+}
+
+void strbuf_addc(struct strbuf *sb, char c)
+{
+    strbuf_add(sb, &c, 1);
+}
+
+void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap)
+{
+    va_list again;
+    int n;
+
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    if (n < 0 || !reserve(sb, (size_t)n)) {
+        sb->failed = true;
+        return;
+    }
+    vsnprintf(sb->data + sb->len, (size_t)n + 1, fmt, ap);
+    sb->len += (size_t)n;
+}
+
+void strbuf_addf(struct strbuf *sb, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    strbuf_vaddf(sb, fmt, ap);
+    va_end(ap);
+}
+
+char *strbuf_take(struct strbuf *sb)
+{
+    char *text;
+
+    strbuf_add(sb, "", 0);
+    if (sb->failed) {
+        strbuf_done(sb);
+        return NULL;
+    }
+    text = TW_TAKE_PTR(sb->data);
+    *sb = STRBUF_INIT;
+    return text;
+}
+
+struct buf *strbuf_to_buf(const struct strbuf *sb)
+{
+    return sb->failed ? NULL : buf_new(sb->data, sb->len);
+}
