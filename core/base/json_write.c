@@ -100,7 +100,7 @@ void json_int(struct strbuf *sb, int64_t value)
     strbuf_addf(sb, "%" PRId64, value);
 }
 
-void json_bool(struct strbuf *sb, bool value)
+void json_boolean(struct strbuf *sb, bool value)
 {
     separate(sb);
     strbuf_addz(sb, value ? "true" : "false");
@@ -139,7 +139,7 @@ void json_member_int(struct strbuf *sb, const char *key, int64_t value)
 void json_member_bool(struct strbuf *sb, const char *key, bool value)
 {
     json_key(sb, key);
-    json_bool(sb, value);
+    json_boolean(sb, value);
 }
 
 void json_member_seconds(struct strbuf *sb, const char *key, int64_t ns)

@@ -18,7 +18,7 @@ void json_key(struct strbuf *sb, const char *key);
 void json_string(struct strbuf *sb, const char *text, size_t len);
 void json_stringz(struct strbuf *sb, const char *text); /* NULL: null */
 void json_int(struct strbuf *sb, int64_t value);
-void json_bool(struct strbuf *sb, bool value);
+void json_boolean(struct strbuf *sb, bool value);
 void json_null(struct strbuf *sb);
 
 /* Nanoseconds as seconds with three decimals: 1700000000.123 */

@@ -112,7 +112,7 @@ void config_report_warning(struct config_report *report, const char *place, cons
     TW_PRINTF(3, 4); /* the line says "warning: " behind the place */
 
 /*
- * Reads everything. `getenv_fn` stands for getenv(3), for tests. Always adds all errors to `report`.
+ * Reads everything. `env` stands for getenv(3), for tests. Always adds all errors to `report`.
  * Returns 0 with *ret set, -EINVAL when there was any error, or -ENOMEM.
  *
  * Also checked across settings: auth.mode is written; a redis.url other than "none" is refused
@@ -123,7 +123,7 @@ void config_report_warning(struct config_report *report, const char *place, cons
  * to own (enable.idempotence, acks, group.id, client.id, bootstrap.servers,
  * enable.auto.commit, enable.auto.offset.store, partition.assignment.strategy, ...).
  */
-int config_load(const char *path, char *(*getenv_fn)(const char *name), struct config **ret,
+int config_load(const char *path, char *(*env)(const char *name), struct config **ret,
                 struct config_report *report);
 void config_free(struct config *config); /* may be NULL */
 

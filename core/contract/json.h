@@ -51,6 +51,10 @@ bool json_pointer(struct json_object *root, const char *pointer, struct json_obj
 /* The source text of a number node, exactly as written for fractions, canonical for integers. */
 const char *json_number_text(struct json_object *number, size_t *ret_len);
 
+/* A string's bytes, or the text of a number or boolean: what can be a record key. False for null,
+ * arrays and objects. Borrowed from the tree. */
+bool json_scalar_text(struct json_object *value, const char **ret, size_t *ret_len);
+
 /* Appends one reference token to a JSON Pointer under construction: "/" and the escaped name. */
 struct strbuf;
 void json_pointer_add(struct strbuf *pointer, const char *name, size_t len);

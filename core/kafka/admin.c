@@ -1,0 +1,255 @@
+/*
+ * The kafka-admin thread: from "no broker yet" to ready, and then a look every 2 s.
+ *
+ *   unknown --metadata--> some topics missing --create--> all known --replies consumed, subscribed--> ready
+ *      ^---------------------- nothing answers: wait 0.2 s, look again ----------------------'
+ *
+ * Metadata of every topic is asked before ready: the first record to a topic would otherwise take a
+ * second. Only this thread blocks on a broker.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "base/util.h"
+#include "kafka/internal.h"
+
+enum { START_MS = 200, CREATE_TIMEOUT_MS = 5000 };
+
+static const char *handle_name(const struct kafka *k, size_t i)
+{
+    return i < k->topics->count ? k->topics->items[i].config->kafka_topic
+                                : k->config->kafka_reply_topic;
+}
+
+int admin_open(struct kafka *k)
+{
+    size_t n = k->topics->count + 1;
+
+    k->handles = calloc(n, sizeof(*k->handles));
+    k->topic_partitions = calloc(n, sizeof(*k->topic_partitions));
+    if (k->handles == NULL || k->topic_partitions == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        k->handles[i] = rd_kafka_topic_new(k->producer, handle_name(k, i), NULL);
+        if (k->handles[i] == NULL)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+void admin_close(struct kafka *k)
+{
+    for (size_t i = 0; k->handles != NULL && i < k->topics->count + 1; i++)
+        if (k->handles[i] != NULL)
+            rd_kafka_topic_destroy(k->handles[i]);
+    free(k->handles);
+    free(k->topic_partitions);
+}
+
+/* Notes what the cluster says. False when a broker did not answer; *ret_missing: topics it lacks. */
+static bool look(struct kafka *k, size_t *ret_missing)
+{
+    const struct rd_kafka_metadata *metadata;
+    size_t n = k->topics->count + 1;
+
+    /* all_topics 0: those that the producer has handles of */
+    if (rd_kafka_metadata(k->producer, 0, NULL, &metadata, PROBE_TIMEOUT_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    atomic_store(&k->brokers, metadata->broker_cnt);
+    *ret_missing = 0;
+    for (size_t i = 0; i < n; i++) {
+        int partitions = 0;
+
+        for (int t = 0; t < metadata->topic_cnt; t++) {
+            const struct rd_kafka_metadata_topic *topic = &metadata->topics[t];
+            bool led = topic->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+
+            if (strcmp(topic->topic, handle_name(k, i)) != 0)
+                continue;
+            for (int p = 0; p < topic->partition_cnt; p++)
+                led &= topic->partitions[p].leader >= 0;
+            if (led)
+                partitions = topic->partition_cnt;
+        }
+        atomic_store(&k->topic_partitions[i], partitions);
+        *ret_missing += partitions == 0;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return true;
+}
+
+static void log_created(rd_kafka_event_t *event)
+{
+    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
+    const rd_kafka_topic_result_t **topics;
+    size_t n;
+
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        log_warn("kafka", "cannot create topics: %s", rd_kafka_event_error_string(event));
+        return;
+    }
+    topics = rd_kafka_CreateTopics_result_topics(result, &n);
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_resp_err_t error = rd_kafka_topic_result_error(topics[i]);
+
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+            log_info("kafka", "topic %s created", rd_kafka_topic_result_name(topics[i]));
+        else if (error != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) /* another pod was quicker */
+            log_error("kafka", "cannot create topic %s: %s", rd_kafka_topic_result_name(topics[i]),
+                      rd_kafka_topic_result_error_string(topics[i]));
+    }
+}
+
+static void request_topics(struct kafka *k, rd_kafka_NewTopic_t **new_topics, size_t n)
+{
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(k->producer, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(k->producer);
+    rd_kafka_event_t *event;
+
+    rd_kafka_AdminOptions_set_request_timeout(options, CREATE_TIMEOUT_MS, NULL, 0);
+    rd_kafka_CreateTopics(k->producer, new_topics, n, options, queue);
+    event = rd_kafka_queue_poll(queue, CREATE_TIMEOUT_MS + 1000);
+    if (event != NULL) {
+        log_created(event);
+        rd_kafka_event_destroy(event);
+    }
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+}
+
+/* Creates what is missing and may be created; says once what is missing and may not. */
+static void create_missing(struct kafka *k, bool *told)
+{
+    size_t count = k->topics->count, n = 0;
+    rd_kafka_NewTopic_t **new_topics = calloc(count + 1, sizeof(rd_kafka_NewTopic_t *));
+
+    for (size_t i = 0; new_topics != NULL && i < count + 1; i++) {
+        bool create = i == count || k->topics->items[i].config->create;
+        int64_t partitions = i == count ? k->config->kafka_reply_partitions
+                                        : k->topics->items[i].config->partitions;
+        rd_kafka_NewTopic_t *topic;
+        char error[256];
+
+        if (atomic_load(&k->topic_partitions[i]) > 0)
+            continue;
+        if (!create) {
+            if (!*told)
+                log_error("kafka", "topic %s does not exist, and its `create` is false",
+                          handle_name(k, i));
+            continue;
+        }
+        if (k->embedded != NULL) {
+            devbroker_create_topic(k->embedded, handle_name(k, i), (int)partitions);
+            continue;
+        }
+        topic = rd_kafka_NewTopic_new(handle_name(k, i), (int)partitions,
+                                      (int)k->config->kafka_replication_factor, error,
+                                      sizeof(error));
+        if (topic == NULL)
+            log_error("kafka", "cannot create topic %s: %s", handle_name(k, i), error);
+        else
+            new_topics[n++] = topic;
+    }
+    *told = true;
+    if (n > 0) {
+        request_topics(k, new_topics, n);
+        rd_kafka_NewTopic_destroy_array(new_topics, n);
+    }
+    free(new_topics);
+}
+
+/* Waits; true when the thread is to end. */
+static bool pause_for(struct kafka *k, int ms)
+{
+    int64_t until = clock_monotonic(&clock_system) + ms * NS_PER_MS;
+    bool stop;
+
+    pthread_mutex_lock(&k->admin_lock);
+    while (!k->admin_stop && !k->admin_probe)
+        if (cond_wait_until(&k->admin_wake, &k->admin_lock, until) == -ETIMEDOUT)
+            break;
+    k->admin_probe = false;
+    stop = k->admin_stop;
+    pthread_mutex_unlock(&k->admin_lock);
+    return stop;
+}
+
+static bool make_ready(struct kafka *k)
+{
+    bool told_waiting = false, told_missing = false;
+    int tries = 0;
+
+    for (;;) {
+        size_t missing = 0;
+
+        if (!look(k, &missing)) {
+            if (!told_waiting)
+                log_info("kafka", "waiting for a broker to answer");
+            told_waiting = true;
+        } else if (missing == 0) {
+            break;
+        } else if (tries++ % 10 == 0) { /* a topic just created needs a moment to have a leader */
+            create_missing(k, &told_missing);
+        }
+        if (pause_for(k, missing > 0 && tries % 10 != 0 ? START_MS / 10 : START_MS))
+            return false;
+    }
+    atomic_store(&k->topics_ready, true);
+    tasks_subscribe(k);
+    while (!replies_consume(k, atomic_load(&k->topic_partitions[k->topics->count])))
+        if (pause_for(k, START_MS))
+            return false;
+    atomic_store(&k->replies_ready, true);
+    return true;
+}
+
+static void *admin_main(void *arg)
+{
+    struct kafka *k = arg;
+
+    if (!make_ready(k))
+        return NULL;
+    orchestrator_on_bus(k->orchestrator, true);
+    log_info("kafka", "ready");
+    while (!pause_for(k, orchestrator_bus_up(k->orchestrator) ? PROBE_MS : START_MS)) {
+        size_t missing = 0;
+        bool up = look(k, &missing);
+        int replies = atomic_load(&k->topic_partitions[k->topics->count]);
+
+        if (up && replies > k->replies_partitions)
+            up = replies_consume(k, replies);
+        if (up != orchestrator_bus_up(k->orchestrator))
+            log_info("kafka", up ? "brokers answer again" : "no broker answers");
+        orchestrator_on_bus(k->orchestrator, up);
+    }
+    return NULL;
+}
+
+int admin_start(struct kafka *k)
+{
+    return thread_start(&k->admin_thread, "kafka-admin", admin_main, k);
+}
+
+void admin_stop(struct kafka *k)
+{
+    pthread_mutex_lock(&k->admin_lock);
+    k->admin_stop = true;
+    pthread_mutex_unlock(&k->admin_lock);
+    pthread_cond_signal(&k->admin_wake);
+    pthread_join(k->admin_thread, NULL);
+}
+
+void admin_probe_now(struct kafka *k)
+{
+    pthread_mutex_lock(&k->admin_lock);
+    k->admin_probe = true;
+    pthread_mutex_unlock(&k->admin_lock);
+    pthread_cond_signal(&k->admin_wake);
+}

@@ -1,0 +1,102 @@
+/* What the files of this folder share. */
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "kafka/kafka.h"
+
+enum { POLL_MS = 100, PROBE_MS = 2000, PROBE_TIMEOUT_MS = 1000 };
+
+struct devbroker;
+
+struct kafka {
+    const struct config *config;
+    const struct topic_table *topics;
+    struct metrics *metrics;
+    struct orchestrator *orchestrator;
+    struct devbroker *embedded; /* NULL: real brokers */
+    void (*fatal)(void *ctx);
+    void *fatal_ctx;
+    atomic_flag fatal_told;
+
+    /* producer.c */
+    rd_kafka_t *producer;
+    pthread_t delivery_thread;
+    atomic_bool delivery_stop;
+
+    /* tasks.c; NULL when no topic has a handler */
+    rd_kafka_t *tasks;
+    rd_kafka_queue_t *tasks_queue;
+    pthread_t tasks_thread;
+    atomic_bool tasks_stop;
+    _Atomic int64_t tasks_deadline;
+    struct revocation *revocation; /* under way; owned by the tasks thread */
+    bool tasks_running;
+
+    /* replies.c */
+    rd_kafka_t *replies;
+    rd_kafka_topic_t *replies_topic;
+    rd_kafka_queue_t *replies_queue;
+    pthread_t replies_thread;
+    atomic_bool replies_stop;
+    int replies_partitions; /* consumed so far; admin thread only */
+
+    /* admin.c */
+    rd_kafka_topic_t **handles; /* the producer's, one a topic, then the reply topic */
+    pthread_t admin_thread;
+    pthread_mutex_t admin_lock;
+    pthread_cond_t admin_wake; /* monotonic */
+    bool admin_stop;
+    bool admin_probe; /* at once */
+
+    /* for kafka_status */
+    atomic_bool topics_ready, replies_ready, tasks_ready;
+    atomic_int brokers, partitions;
+    atomic_int *topic_partitions;
+    bool started;
+};
+
+/* client.c */
+rd_kafka_t *client_new(struct kafka *k, rd_kafka_type_t type, const char *const (*settings)[2],
+                       size_t n, char **ret_why);
+/* An error event of one of the clients. Any thread. */
+void client_error(struct kafka *k, rd_kafka_t *rk, rd_kafka_resp_err_t error, const char *reason);
+/* Calls `take` with the message as a record that borrows from it. `topic` as in struct record. */
+void client_deliver(const rd_kafka_message_t *m, size_t topic,
+                    void (*take)(struct orchestrator *o, const struct record *r),
+                    struct orchestrator *o);
+
+/* producer.c */
+int producer_open(struct kafka *k, char **ret_why);
+int producer_start(struct kafka *k);
+void producer_stop(struct kafka *k, int64_t deadline);
+extern const struct bus_ops kafka_bus_ops;
+
+/* tasks.c */
+int tasks_open(struct kafka *k, char **ret_why);
+int tasks_start(struct kafka *k);
+void tasks_subscribe(struct kafka *k); /* once all topics exist; admin thread */
+void tasks_stop(struct kafka *k, int64_t deadline);
+void tasks_wake(struct kafka *k);
+
+/* replies.c */
+int replies_open(struct kafka *k, char **ret_why);
+int replies_start(struct kafka *k);
+/* Consumes partitions of the reply topic up to `count`, new ones from where they stand now. */
+bool replies_consume(struct kafka *k, int count);
+void replies_stop(struct kafka *k);
+
+/* admin.c */
+int admin_open(struct kafka *k);
+int admin_start(struct kafka *k);
+void admin_stop(struct kafka *k);
+void admin_close(struct kafka *k);
+void admin_probe_now(struct kafka *k);
+
+/* devbroker.c */
+struct devbroker *devbroker_new(char **ret_why);
+void devbroker_free(struct devbroker *b);
+const char *devbroker_address(const struct devbroker *b);
+bool devbroker_create_topic(struct devbroker *b, const char *topic, int partitions);

@@ -1,0 +1,294 @@
+#include "memory/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/util.h"
+
+/* Under both ids; in the list of its state, the oldest first, so that the head dies first. */
+struct entry {
+    struct uuid correlation;
+    const char *topic; /* config's: outlives us */
+    bool finished;
+    enum outcome outcome;
+    int attempts;
+    struct buf *body;
+    int64_t accepted; /* wall clock */
+    int64_t expires;  /* monotonic */
+    struct entry *prev, *next;
+    UT_hash_handle by_correlation;
+    UT_hash_handle by_id;
+    size_t id_len;
+    char id[]; /* caller, NUL, task id */
+};
+
+struct memory_store {
+    pthread_mutex_t lock;
+    const struct clock *clock;
+    struct metrics *metrics;
+    size_t limit, limit_bytes, bytes, count;
+    int64_t ttl;
+    unsigned max_depth;
+    struct entry *by_correlation, *by_id;
+    struct entry *live, *finished;
+};
+
+/* What an entry costs besides its body, roughly. */
+enum { ENTRY_BYTES = sizeof(struct entry) + 64 };
+
+struct memory_store *memory_store_new(const struct config *config, const struct clock *clock,
+                                      struct metrics *metrics)
+{
+    struct memory_store *s = calloc(1, sizeof(*s));
+
+    if (s == NULL)
+        return NULL;
+    pthread_mutex_init(&s->lock, NULL);
+    s->clock = clock;
+    s->metrics = metrics;
+    s->limit = (size_t)config->limit_results;
+    s->limit_bytes = (size_t)config->limit_result_bytes;
+    s->ttl = config->limit_result_ttl;
+    s->max_depth = (unsigned)config->limit_json_depth;
+    return s;
+}
+
+/* Locked. */
+static void drop(struct memory_store *s, struct entry *e)
+{
+    HASH_DELETE(by_correlation, s->by_correlation, e);
+    HASH_DELETE(by_id, s->by_id, e);
+    if (e->finished)
+        DL_DELETE(s->finished, e);
+    else
+        DL_DELETE(s->live, e);
+    s->count--;
+    s->bytes -= ENTRY_BYTES + e->id_len + (e->body == NULL ? 0 : e->body->len);
+    buf_unref(e->body);
+    free(e);
+}
+
+void memory_store_free(struct memory_store *s)
+{
+    if (s == NULL)
+        return;
+    while (s->live != NULL)
+        drop(s, s->live);
+    while (s->finished != NULL)
+        drop(s, s->finished);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* Locked. Makes the limits hold again: finished tasks go first, then live ones; `keep` stays. */
+static void shrink(struct memory_store *s, const struct entry *keep)
+{
+    while (s->count > s->limit || s->bytes > s->limit_bytes) {
+        struct entry *oldest = s->finished != NULL && s->finished != keep ? s->finished : s->live;
+
+        if (oldest == NULL || oldest == keep)
+            break;
+        metric_inc(s->metrics, METRIC_LIMIT_RESULTS, 0);
+        drop(s, oldest);
+    }
+    metric_set(s->metrics, METRIC_RESULTS, 0, (int64_t)s->count);
+}
+
+static struct entry *entry_new(const char *caller, const char *id)
+{
+    size_t caller_len = strlen(caller), id_len = strlen(id);
+    struct entry *e = calloc(1, sizeof(*e) + caller_len + 1 + id_len + 1);
+
+    if (e == NULL)
+        return NULL;
+    e->id_len = caller_len + 1 + id_len;
+    memcpy(e->id, caller, caller_len + 1);
+    memcpy(e->id + caller_len + 1, id, id_len + 1);
+    return e;
+}
+
+static const char *task_id(const struct entry *e)
+{
+    return e->id + strlen(e->id) + 1;
+}
+
+static int memory_begin(void *ctx, const struct store_task *task)
+{
+    struct memory_store *s = ctx;
+    struct entry *e = entry_new(task->caller, task->id), *known;
+
+    if (e == NULL)
+        return -ENOMEM;
+    e->correlation = *task->correlation;
+    e->topic = task->topic;
+    e->accepted = clock_wall(s->clock);
+    e->expires = clock_monotonic(s->clock) + task->wait + s->ttl;
+    pthread_mutex_lock(&s->lock);
+    HASH_FIND(by_id, s->by_id, e->id, e->id_len, known);
+    if (known != NULL && !known->finished) {
+        pthread_mutex_unlock(&s->lock);
+        free(e);
+        return -EEXIST;
+    }
+    if (known != NULL) /* the id is used again: the new task takes its place */
+        drop(s, known);
+    HASH_ADD(by_correlation, s->by_correlation, correlation, sizeof(e->correlation), e);
+    HASH_ADD_KEYPTR(by_id, s->by_id, e->id, e->id_len, e);
+    DL_APPEND(s->live, e);
+    s->count++;
+    s->bytes += ENTRY_BYTES + e->id_len;
+    shrink(s, e);
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+/* Locked. */
+static struct entry *find(struct memory_store *s, const struct uuid *correlation)
+{
+    struct entry *e;
+
+    HASH_FIND(by_correlation, s->by_correlation, correlation, sizeof(*correlation), e);
+    return e;
+}
+
+static void memory_forget(void *ctx, const struct uuid *correlation)
+{
+    struct memory_store *s = ctx;
+    struct entry *e;
+
+    pthread_mutex_lock(&s->lock);
+    e = find(s, correlation);
+    if (e != NULL && !e->finished)
+        drop(s, e);
+    metric_set(s->metrics, METRIC_RESULTS, 0, (int64_t)s->count);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Whose reply it is: STORE_FIRST when it is still awaited. */
+static enum store_verdict identify(struct memory_store *s, const struct uuid *correlation,
+                                   char id[static TASK_ID_MAX + 1], const char **ret_topic)
+{
+    enum store_verdict verdict = STORE_UNKNOWN;
+    struct entry *e;
+
+    pthread_mutex_lock(&s->lock);
+    e = find(s, correlation);
+    if (e != NULL && !e->finished) {
+        const char *text = task_id(e);
+
+        verdict = STORE_FIRST;
+        memcpy(id, text, strlen(text) + 1);
+        *ret_topic = e->topic;
+    } else if (e != NULL) {
+        verdict = STORE_REPEATED;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return verdict;
+}
+
+/* The reply is read outside the lock; another one may come first meanwhile. */
+static enum store_verdict keep(struct memory_store *s, const struct uuid *correlation,
+                               enum outcome outcome, struct buf *body, int attempts)
+{
+    enum store_verdict verdict = STORE_UNKNOWN;
+    struct entry *e;
+
+    pthread_mutex_lock(&s->lock);
+    e = find(s, correlation);
+    if (e != NULL && e->finished) {
+        verdict = STORE_REPEATED;
+    } else if (e != NULL) {
+        verdict = STORE_FIRST;
+        DL_DELETE(s->live, e);
+        DL_APPEND(s->finished, e);
+        e->finished = true;
+        e->outcome = outcome;
+        e->attempts = attempts;
+        e->expires = clock_monotonic(s->clock) + s->ttl;
+        e->body = buf_ref(body);
+        s->bytes += body->len;
+        shrink(s, NULL);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return verdict;
+}
+
+static void memory_complete(void *ctx, const struct uuid *correlation,
+                            const struct reply_text *reply, int attempts, store_completed *done,
+                            void *arg)
+{
+    struct memory_store *s = ctx;
+    BUF_CLEANUP struct buf *body = NULL;
+    enum outcome outcome = OUTCOME_FAIL;
+    char id[TASK_ID_MAX + 1];
+    const char *topic;
+    enum store_verdict verdict = identify(s, correlation, id, &topic);
+
+    if (verdict == STORE_FIRST) {
+        body = response_from_reply(reply, id, topic, clock_wall(s->clock), s->max_depth, &outcome);
+        verdict = body == NULL ? STORE_FAILED : keep(s, correlation, outcome, body, attempts);
+    }
+    done(arg, correlation, verdict, outcome, verdict == STORE_FIRST ? body : NULL);
+}
+
+static void memory_lookup(void *ctx, const char *caller, const char *id, store_looked_up *done,
+                          void *arg)
+{
+    struct memory_store *s = ctx;
+    struct entry *wanted = entry_new(caller, id), *e = NULL;
+    BUF_CLEANUP struct buf *body = NULL;
+    struct store_view view;
+
+    if (wanted != NULL) {
+        pthread_mutex_lock(&s->lock);
+        HASH_FIND(by_id, s->by_id, wanted->id, wanted->id_len, e);
+        if (e != NULL) {
+            body = buf_ref(e->body);
+            view = (struct store_view){.topic = e->topic,
+                                       .finished = e->finished,
+                                       .outcome = e->outcome,
+                                       .body = body,
+                                       .attempts = e->attempts,
+                                       .accepted = e->accepted};
+        }
+        pthread_mutex_unlock(&s->lock);
+        free(wanted);
+    }
+    done(arg, e == NULL ? NULL : &view);
+}
+
+static int64_t memory_tick(void *ctx, int64_t now)
+{
+    struct memory_store *s = ctx;
+    int64_t next = INT64_MAX;
+
+    pthread_mutex_lock(&s->lock);
+    while (s->finished != NULL && s->finished->expires <= now)
+        drop(s, s->finished);
+    while (s->live != NULL && s->live->expires <= now)
+        drop(s, s->live);
+    if (s->finished != NULL)
+        next = s->finished->expires;
+    if (s->live != NULL)
+        next = TW_MIN(next, s->live->expires);
+    metric_set(s->metrics, METRIC_RESULTS, 0, (int64_t)s->count);
+    pthread_mutex_unlock(&s->lock);
+    return next;
+}
+
+struct store memory_store_port(struct memory_store *s)
+{
+    static const struct store_ops ops = {
+        .begin = memory_begin,
+        .forget = memory_forget,
+        .complete = memory_complete,
+        .lookup = memory_lookup,
+        .tick = memory_tick,
+    };
+
+    return (struct store){.ops = &ops, .ctx = s};
+}

@@ -1,0 +1,79 @@
+/*
+ * Order and limits of the work on task records: serial per key, parallel across keys, at most
+ * `concurrency` of a topic at once, offsets up to the lowest unfinished record.
+ *
+ *   queued --start--> running --ran--> closing --finished--> (gone; the offset may move)
+ *      |                 |                |
+ *      +-----------------+----------------+-- partition revoked: dropped / finishes as stale
+ *
+ * "closing": the handler returned, its key and place are free again; its further tasks and its reply
+ * wait for the broker's acknowledgement. The functions lock for themselves. Those that return work
+ * return what is to be started now: a list linked by `next`.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "base/heap.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "orchestrator/orchestrator.h"
+
+/* One record, from its delivery until its offset may move. */
+struct work {
+    struct record *record;
+    const struct topic *topic;
+    struct work *next; /* in one of the lists: ready, parked, to be started */
+
+    /* dispatch.c, under its lock: */
+    struct partition *partition; /* NULL once it is no longer ours */
+    struct lane *lane;           /* NULL: ordered by nothing */
+    struct work *older, *newer;  /* in partition->unfinished */
+    enum { WORK_QUEUED, WORK_RUNNING, WORK_CLOSING } state;
+
+    /* work.c, by one thread at a time: */
+    char id[TASK_ID_MAX + 1]; /* "" when the record has no usable one */
+    struct buf *reply;     /* made when the handler is done; NULL: nobody wants one */
+    enum outcome outcome;
+    bool replying;         /* the further tasks are acknowledged */
+    bool reply_small;      /* the error reply that stands in for one that cannot go */
+    unsigned reply_tries;
+    size_t sends_left;     /* under work_lock, as the following */
+    bool publication_failed;
+    struct heap_node retry; /* place != 0: waits to be sent again */
+};
+
+struct dispatch;
+
+struct dispatch *dispatch_new(const struct config *config, const struct topic_table *topics,
+                              struct metrics *metrics);
+void dispatch_free(struct dispatch *d);
+
+/* False when memory is short. */
+bool dispatch_assign(struct dispatch *d, size_t topic, int32_t partition);
+void dispatch_revoke(struct dispatch *d, size_t topic, int32_t partition);
+bool dispatch_idle(struct dispatch *d, size_t topic, int32_t partition);
+void dispatch_unassign(struct dispatch *d, size_t topic, int32_t partition);
+
+/* Takes `record` (or frees it, when its assignment is over or memory is short). */
+struct work *dispatch_offer(struct dispatch *d, struct record *record);
+
+/* The handler has returned. */
+struct work *dispatch_ran(struct dispatch *d, struct work *work);
+
+/* Nothing more will happen to it; frees it. True when the consumer has something to collect. */
+bool dispatch_finished(struct dispatch *d, struct work *work);
+
+/* Nothing is started from now on. */
+void dispatch_stop(struct dispatch *d);
+
+/* Blocks until nothing is running or closing, or until the monotonic deadline. */
+bool dispatch_wait_idle(struct dispatch *d, int64_t deadline);
+
+void dispatch_collect(struct dispatch *d,
+                      void (*take)(void *ctx, const struct partition_order *order), void *ctx);
+
+void work_free(struct work *work);
