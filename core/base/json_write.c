@@ -136,7 +136,7 @@ void json_member_int(struct strbuf *sb, const char *key, int64_t value)
     json_int(sb, value);
 }
 
-void json_member_bool(struct strbuf *sb, const char *key, bool value)
+void json_member_boolean(struct strbuf *sb, const char *key, bool value)
 {
     json_key(sb, key);
     json_boolean(sb, value);

@@ -30,5 +30,5 @@ void json_raw(struct strbuf *sb, const char *json, size_t len);
 /* key and value in one call */
 void json_member_string(struct strbuf *sb, const char *key, const char *text); /* NULL: null */
 void json_member_int(struct strbuf *sb, const char *key, int64_t value);
-void json_member_bool(struct strbuf *sb, const char *key, bool value);
+void json_member_boolean(struct strbuf *sb, const char *key, bool value);
 void json_member_seconds(struct strbuf *sb, const char *key, int64_t ns);

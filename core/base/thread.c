@@ -1,6 +1,7 @@
 #include "base/thread.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -15,7 +16,12 @@ int thread_start(pthread_t *ret, const char *name, void *(*main)(void *), void *
     r = pthread_create(ret, NULL, main, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r == 0)
-        pthread_setname_np(*ret, name);
+        {
+        char cut[16];
+
+        snprintf(cut, sizeof(cut), "%.15s", name);
+        pthread_setname_np(*ret, cut);
+    }
     return -r;
 }
 

@@ -27,8 +27,8 @@ static int count_header(const struct mg_request_info *info, const char *name)
 /*
  * civetweb ends names and values in place, so the bytes between and behind them tell how the lines
  * were written. Refused: white space before a colon (two NULs behind the name), a folded line or one
- * ended by a bare LF (what follows the last value is not the empty line: the parser stopped early,
- * and silently dropped what came after).
+ * ended by a bare LF (what follows the last value is not the empty line, which civetweb has ended too:
+ * its parser stopped early, and silently dropped what came after).
  */
 static bool lines_sound(const struct mg_request_info *info)
 {
@@ -45,7 +45,7 @@ static bool lines_sound(const struct mg_request_info *info)
             return false;
         if (i + 1 < info->num_headers && info->http_headers[i + 1].name != end + 2)
             return false;
-        if (i + 1 == info->num_headers && memcmp(end + 2, "\r\n", 2) != 0)
+        if (i + 1 == info->num_headers && memcmp(end + 2, "\r", 2) != 0) /* CR, and LF ended */
             return false;
     }
     return true;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/datetime.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "plugin/internal.h"
@@ -213,6 +214,18 @@ int tw_call_boolean(struct tw_call *call, int *ret, const char *pointer, ...)
         return -1;
     *ret = json_object_get_boolean(value) != 0;
     return 0;
+}
+
+int tw_call_time(struct tw_call *call, int64_t *ret, const char *pointer, ...)
+{
+    struct json_object *value = VALUE(call, pointer);
+
+    if (!json_object_is_type(value, json_type_string))
+        return -1;
+    return datetime_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value),
+                          ret)
+               ? 0
+               : -1;
 }
 
 size_t tw_call_count(struct tw_call *call, const char *pointer, ...)

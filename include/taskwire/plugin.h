@@ -205,6 +205,10 @@ int tw_call_decimal(struct tw_call *call, unsigned scale, int64_t *ret, const ch
 /* 0 and 0 or 1 in *ret, or -1 with *ret untouched. */
 int tw_call_boolean(struct tw_call *call, int *ret, const char *pointer, ...) TW_FORMAT(3, 4);
 
+/* A string as RFC 3339 writes times ("2026-01-31T12:00:00Z"), in nanoseconds since
+ * 1970-01-01T00:00:00Z. 0 and the value in *ret, or -1 with *ret untouched. */
+int tw_call_time(struct tw_call *call, int64_t *ret, const char *pointer, ...) TW_FORMAT(3, 4);
+
 /* The number of items of an array or members of an object, else 0. */
 size_t tw_call_count(struct tw_call *call, const char *pointer, ...) TW_FORMAT(2, 3);
 
