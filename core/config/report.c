@@ -7,6 +7,7 @@ void config_report_done(struct config_report *report)
     strbuf_done(&report->text);
 }
 
+TW_PRINTF(4, 0)
 static void add(struct config_report *report, const char *place, const char *kind, const char *fmt,
                 va_list ap)
 {

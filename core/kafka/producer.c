@@ -71,7 +71,7 @@ static enum bus_result kafka_send(void *ctx, const struct bus_message *m, uint64
         error = rd_kafka_producev(
             k->producer, RD_KAFKA_V_TOPIC(m->topic),
             RD_KAFKA_V_PARTITION(m->partition < 0 ? RD_KAFKA_PARTITION_UA : m->partition),
-            RD_KAFKA_V_KEY(m->key, m->key_len),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)m->key, m->key_len),
             RD_KAFKA_V_VALUE((void *)(uintptr_t)m->value, m->value_len),
             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers),
             RD_KAFKA_V_OPAQUE((void *)(uintptr_t)token), RD_KAFKA_V_END);

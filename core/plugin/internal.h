@@ -90,4 +90,5 @@ void options_free(struct plugin *p);
 void call_finish(struct tw_call *call, int outcome);
 void call_free(struct tw_call *call);
 /* The JSON Pointer of a printf-like call resolved; false when there is no such value. */
-bool call_value(struct tw_call *call, const char *fmt, va_list ap, struct json_object **ret);
+bool call_value(struct tw_call *call, const char *fmt, va_list ap, struct json_object **ret)
+    TW_PRINTF(2, 0);

@@ -108,6 +108,7 @@ int64_t tw_init_integer(struct tw_init *init, const char *name)
     return v == NULL || v->option->type == TW_OPT_STRING ? 0 : v->number;
 }
 
+TW_PRINTF(4, 0)
 static void write_log(int level, const char *prefix, const char *id, const char *fmt, va_list ap)
 {
     STRBUF_CLEANUP struct strbuf text = STRBUF_INIT;
