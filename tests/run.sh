@@ -14,13 +14,23 @@ case "${1:-}" in
     ;;
 esac
 mapfile -t packages <packaging/build-deps
-packages+=(libcmocka-dev python3)
+packages+=(libcmocka-dev python3 openjdk-17-jre-headless maven kcat valgrind)
 $full && packages+=(clang)
 packaging/deps.sh "${packages[@]}"
 
 passed=0 failed=0
 logs=build/test-logs
 mkdir -p "$logs"
+
+if ! cmp -s tests/kafka/pom.xml build/kafka/pom.xml; then
+    echo "== fetching Apache Kafka"
+    rm -rf build/kafka
+    mkdir -p build/kafka
+    mvn -q -B -f tests/kafka/pom.xml \
+        org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+        -DoutputDirectory="$PWD/build/kafka/lib"
+    cp tests/kafka/pom.xml build/kafka/pom.xml
+fi
 
 # Runs a command and counts what its output says was run and what failed.
 count() { # name, pattern of one passed, pattern of one failed, command ...

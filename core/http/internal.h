@@ -15,8 +15,13 @@ struct http_server {
     struct mg_context *mg;
     int port;
     atomic_int connections; /* each has a thread */
+    atomic_bool draining;   /* no connection is kept alive */
     char first_error[256];  /* what civetweb said while it started */
     pthread_mutex_t error_lock;
+
+    /* stop.c */
+    pthread_mutex_t closed_lock;
+    pthread_cond_t closed; /* monotonic */
 
     /* watch.c */
     struct watch_slot *slots;
@@ -110,6 +115,12 @@ void tasks_flat(struct request *r, const struct topic *topic); /* NULL: the body
 void tasks_get(struct request *r, const char *id);
 void batch_execute(struct request *r);
 const struct topic *task_topic(const struct request *r, const char *text, size_t len);
+
+/* stop.c */
+void stop_init(struct http_server *s);
+void stop_on_closed(struct http_server *s);
+void stop_connections(struct http_server *s, int64_t deadline);
+void stop_done(struct http_server *s);
 
 /* watch.c: the body as a whole has a time limit, which civetweb has not */
 int watch_start(struct http_server *s);

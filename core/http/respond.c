@@ -50,7 +50,7 @@ static bool keep_alive(const struct request *r)
     const struct http_server *s = r->server;
     const char *connection = request_header(r, "Connection");
 
-    if (r->close ||
+    if (r->close || atomic_load(&s->draining) ||
         atomic_load_explicit(&s->connections, memory_order_relaxed) * 4 >
             (int)s->world.config->http_threads * 3)
         return false;

@@ -69,6 +69,7 @@ static int on_connection(const struct mg_connection *conn, void **ret_data)
 static void on_closed(const struct mg_connection *conn)
 {
     atomic_fetch_sub(&server_of(conn)->connections, 1);
+    stop_on_closed(server_of(conn));
 }
 
 /* Any civetweb thread. */
@@ -126,6 +127,7 @@ int http_server_start(const struct http_world *world, struct http_server **ret, 
         return -ENOMEM;
     s->world = *world;
     pthread_mutex_init(&s->error_lock, NULL);
+    stop_init(s);
     snprintf(address, sizeof(address), "%s%s%" PRId64, c->http_listen,
              c->http_listen[0] == '\0' ? "" : ":", c->http_port);
     snprintf(threads, sizeof(threads), "%" PRId64, c->http_threads);
@@ -144,7 +146,7 @@ int http_server_start(const struct http_world *world, struct http_server **ret, 
     if (s->mg == NULL || mg_get_server_ports(s->mg, 1, &port) != 1) {
         if (asprintf(ret_why, "cannot listen on %s: %s", address, s->first_error) < 0)
             *ret_why = NULL;
-        http_server_stop(s);
+        http_server_stop(s, 0);
         return -EINVAL;
     }
     s->port = port.port;
@@ -157,14 +159,22 @@ int http_server_port(const struct http_server *s)
     return s->port;
 }
 
-void http_server_stop(struct http_server *s)
+void http_server_drain(struct http_server *s)
+{
+    atomic_store(&s->draining, true);
+}
+
+void http_server_stop(struct http_server *s, int64_t deadline)
 {
     if (s == NULL)
         return;
-    if (s->mg != NULL)
+    if (s->mg != NULL) {
+        stop_connections(s, deadline);
         mg_stop(s->mg);
+    }
     mg_exit_library();
     watch_stop(s);
+    stop_done(s);
     pthread_mutex_destroy(&s->error_lock);
     free(s);
 }

@@ -34,5 +34,11 @@ int http_server_start(const struct http_world *world, struct http_server **ret, 
 /* The port that is listened on. */
 int http_server_port(const struct http_server *s);
 
-/* Answers are written, connections closed, threads joined. Everybody who waits was answered. */
-void http_server_stop(struct http_server *s); /* may be NULL */
+/* No connection is kept alive from now on. */
+void http_server_drain(struct http_server *s);
+
+/*
+ * Takes no new connection, answers those that are there (until `deadline`, monotonic), joins the
+ * threads. Everybody who waits was answered. `s` may be NULL.
+ */
+void http_server_stop(struct http_server *s, int64_t deadline);

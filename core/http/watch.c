@@ -13,13 +13,13 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
 #include "base/util.h"
 #include "http/internal.h"
+#include "http/sockets.h"
 
 #define PERIOD (500 * NS_PER_MS)
 
@@ -29,7 +29,6 @@ struct watch_slot {
     atomic_int state;
     int64_t deadline;
     struct sockaddr_in remote;
-    in_port_t local_port;
 };
 
 static _Thread_local struct watch_slot *own;
@@ -50,7 +49,6 @@ void watch_begin(struct request *r)
     own->remote = (struct sockaddr_in){.sin_family = AF_INET,
                                        .sin_port = htons((in_port_t)r->info->remote_port)};
     inet_pton(AF_INET, r->info->remote_addr, &own->remote.sin_addr);
-    own->local_port = htons((in_port_t)r->server->port);
     atomic_store(&own->state, SLOT_READING);
 }
 
@@ -66,23 +64,13 @@ bool watch_end(struct request *r)
     return true;
 }
 
-static void cut(const struct watch_slot *slot)
+static void cut_if_same(void *ctx, int fd, const struct sockaddr_in *remote)
 {
-    struct rlimit limit;
+    const struct watch_slot *slot = ctx;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    for (int fd = 0; fd < (int)TW_MIN(limit.rlim_cur, (rlim_t)65536); fd++) {
-        struct sockaddr_in remote, local;
-        socklen_t remote_len = sizeof(remote), local_len = sizeof(local);
-
-        if (getpeername(fd, (struct sockaddr *)&remote, &remote_len) == 0 &&
-            remote.sin_family == AF_INET && remote.sin_port == slot->remote.sin_port &&
-            remote.sin_addr.s_addr == slot->remote.sin_addr.s_addr &&
-            getsockname(fd, (struct sockaddr *)&local, &local_len) == 0 &&
-            local.sin_port == slot->local_port)
-            shutdown(fd, SHUT_RD);
-    }
+    if (remote != NULL && remote->sin_port == slot->remote.sin_port &&
+        remote->sin_addr.s_addr == slot->remote.sin_addr.s_addr)
+        shutdown(fd, SHUT_RD);
 }
 
 static void *watch_main(void *arg)
@@ -100,7 +88,7 @@ static void *watch_main(void *arg)
                 continue;
             if (atomic_compare_exchange_strong(&s->slots[i].state, &state, SLOT_CUTTING)) {
                 if (s->slots[i].deadline <= now) /* not a new request's slot meanwhile */
-                    cut(&s->slots[i]);
+                    sockets_each(s->port, cut_if_same, &s->slots[i]);
                 atomic_store(&s->slots[i].state, SLOT_CUT);
             }
         }

@@ -18,6 +18,7 @@
 #include "taskwired/workers.h"
 
 #define STOP_WITHIN (9500 * NS_PER_MS) /* all of it; what runs has server.drain_timeout of that */
+#define CLOSE_WITHIN (2 * NS_PER_S) /* connections, once everybody was answered */
 
 struct pod {
     struct pod_setup setup;
@@ -306,6 +307,8 @@ bool pod_stop(struct pod *pod)
     bool clean = true;
 
     atomic_store(&pod->draining, true);
+    if (pod->http != NULL)
+        http_server_drain(pod->http);
     if (pod->orchestrator != NULL) {
         orchestrator_drain(pod->orchestrator);
         if (!orchestrator_wait_answered(pod->orchestrator, drain))
@@ -313,7 +316,8 @@ bool pod_stop(struct pod *pod)
                      orchestrator_pending(pod->orchestrator));
         orchestrator_abandon(pod->orchestrator);
     }
-    http_server_stop(TW_TAKE_PTR(pod->http));
+    http_server_stop(TW_TAKE_PTR(pod->http),
+                     TW_MIN(clock_monotonic(&clock_system) + CLOSE_WITHIN, end));
     if (pod->orchestrator != NULL) {
         orchestrator_stop_work(pod->orchestrator);
         clean = orchestrator_wait_worked(pod->orchestrator, drain);

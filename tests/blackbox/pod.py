@@ -4,13 +4,56 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
+import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DAEMON = ROOT / os.environ.get("TASKWIRED", "build/bin/taskwired")
+PLUGINS = DAEMON.parent.parent / "lib/taskwire/plugins"
+SANITIZED = DAEMON.parent.parent.name in ("asan", "tsan")
+PROBE = DAEMON.parent.parent / "tests/plugins/probe.so"
+
+
+class Setup:
+    """A configuration for pods: names of its own on the broker, the probe plugin and its log."""
+
+    def __init__(self, broker, *, topic=None, more_topics=(), **sections):
+        name = uuid.uuid4().hex[:8]
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="taskwire-pod-"))
+        self.broker, self.group, self.kafka_topic = broker, f"group-{name}", f"probe-{name}"
+        self.replies = f"{self.group}.replies"
+        self.log = self.folder / "effects"
+        settings = {
+            "auth": {"mode": "none"},
+            "redis": {"url": "none"},
+            "kafka": {"brokers": broker if isinstance(broker, str) else broker.address,
+                      "group_id": self.group},
+            "plugins": {"load": [str(PROBE)], "options": {"probe": {"log": str(self.log)}}},
+        }
+        for section, values in sections.items():
+            settings[section] = {**settings.get(section, {}), **values}
+        self.topic = {
+            "topic": "PROBE", "kafka_topic": self.kafka_topic, "handler": "probe",
+            "route": "/executor/tasks/probe", "key": "/key", **(topic or {}),
+        }
+        (self.folder / "topics.d").mkdir()
+        (self.folder / "taskwire.yaml").write_text(json.dumps(settings))
+        for i, one in enumerate([self.topic, *more_topics]):
+            (self.folder / "topics.d" / f"{i}.yaml").write_text(json.dumps(one))
+
+    def pod(self, **environment):
+        return Pod("--config", str(self.folder / "taskwire.yaml"), **environment)
+
+    def effects(self):
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def remove(self):
+        shutil.rmtree(self.folder)
 
 
 class Pod:
@@ -24,7 +67,9 @@ class Pod:
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self._listening.wait(30) and self.port, "".join(self.lines)
+        if not self._listening.wait(60) or not self.port:
+            self.kill()
+            raise AssertionError("".join(self.lines))
 
     def _read(self):
         for line in self.process.stderr:
@@ -65,16 +110,27 @@ class Pod:
     def wait_ready(self):
         """/readyz is asked until it says 200; a poll with a bound."""
         gate = threading.Event()
-        for _ in range(600):
+        for _ in range(3000):
             if self.ask("GET", "/readyz")[0] == 200:
                 return self
-            gate.wait(0.05)
+            gate.wait(0.02)
         raise AssertionError("not ready: " + "".join(self.lines))
+
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        text = self.ask("GET", "/metrics")[2]
+        found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M)
+        assert found, name
+        return sum(map(float, found))
+
+    def kill(self):
+        self.process.kill()
+        return self.stop()
 
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
+        status = self.process.wait(60)
         self._reader.join()
         self.process.stderr.close()
         return status
