@@ -108,6 +108,15 @@ static bool split_path(struct request *r, const char *uri)
     return true;
 }
 
+/* From the method to the end of the last field; civetweb's own limit is twice ours, because it calls
+ * what is beyond it malformed. */
+static size_t header_size(const struct mg_request_info *info)
+{
+    const struct mg_header *last = &info->http_headers[info->num_headers - 1];
+
+    return (size_t)(last->value + strlen(last->value) - info->request_method);
+}
+
 enum error_code filter_request(struct request *r)
 {
     const struct mg_request_info *info = r->info;
@@ -116,8 +125,10 @@ enum error_code filter_request(struct request *r)
 
     if (info->num_headers == 0)
         r->close = true; /* a folded first line hides headers: let nothing follow */
-    if (info->num_headers >= 64)
-        return ERROR_HEADERS_TOO_LARGE; /* civetweb drops the rest */
+    if (info->num_headers >= 64 || /* civetweb drops the rest */
+        (info->num_headers > 0 &&
+         header_size(info) > (size_t)r->server->world.config->limit_header))
+        return ERROR_HEADERS_TOO_LARGE;
     if (!lines_sound(info))
         return ERROR_BAD_REQUEST;
     if (request_header(r, "Transfer-Encoding") != NULL)

@@ -8,7 +8,7 @@
 #include "base/util.h"
 #include "http/internal.h"
 
-enum { DISCARD_MAX = 262144 };
+enum { DISCARD_MAX = 64 << 20 };
 
 /* "application/json", or any "application/...+json"; parameters do not matter. */
 static bool is_json_type(const char *type)
@@ -64,8 +64,8 @@ enum error_code request_read_body(struct request *r)
     return r->body == NULL ? ERROR_OVERLOADED : ERROR_NONE;
 }
 
-/* After a refusal the connection closes; what the client still sends is read first, within bounds,
- * or the kernel would answer it with a reset that overtakes our answer. */
+/* After a refusal the connection closes; what the client still sends is read first, up to DISCARD_MAX
+ * and http.body_timeout, or the kernel would answer it with a reset that overtakes our answer. */
 void request_discard(struct request *r)
 {
     long long left = r->body != NULL ? 0 : TW_MIN(r->content_length, DISCARD_MAX);

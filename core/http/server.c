@@ -135,7 +135,7 @@ int http_server_start(const struct http_world *world, struct http_server **ret, 
     snprintf(backlog, sizeof(backlog), "%" PRId64, c->http_listen_backlog);
     snprintf(idle, sizeof(idle), "%" PRId64, c->http_keep_alive_timeout / NS_PER_MS);
     snprintf(request, sizeof(request), "%" PRId64, c->http_request_timeout / NS_PER_MS);
-    snprintf(header, sizeof(header), "%" PRId64, c->limit_header);
+    snprintf(header, sizeof(header), "%" PRId64, 2 * c->limit_header);
     r = watch_start(s);
     if (r < 0) {
         free(s);

@@ -2,6 +2,7 @@
 import asyncio
 import json
 import resource
+import threading
 
 
 def raise_descriptors():
@@ -51,17 +52,17 @@ class Background:
     """Keeps `clients` connections posting, one request after the other, until stop()."""
 
     def __init__(self, port, clients, make):
-        import threading
-
         self.port, self.clients, self.make = port, clients, make
-        self.results, self.stopping = [], False  # (number, status, head, body)
+        self.results, self.stopping = [], None  # (number, status, head, body)
         self.next = 0
+        self.begun = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         raise_descriptors()
         self.thread.start()
+        self.begun.wait()
 
     async def _client(self):
-        while not self.stopping:
+        while not self.stopping.is_set():
             number, self.next = self.next, self.next + 1
             path, body = self.make(number)
             try:
@@ -69,11 +70,18 @@ class Background:
             except OSError:  # nobody listens: certainly not accepted
                 self.results.append((number, None, "", None))
                 return
+            if self.results[-1][1] == 503:  # as Retry-After asks, only sooner
+                try:
+                    await asyncio.wait_for(self.stopping.wait(), 0.1)
+                except asyncio.TimeoutError:
+                    pass
 
     async def _run(self):
+        self.stopping, self.loop = asyncio.Event(), asyncio.get_running_loop()
+        self.begun.set()
         await asyncio.gather(*(self._client() for _ in range(self.clients)))
 
     def stop(self):
-        self.stopping = True
+        self.loop.call_soon_threadsafe(self.stopping.set)
         self.thread.join()
         return self.results

@@ -46,8 +46,8 @@ class Setup:
         for i, one in enumerate([self.topic, *more_topics]):
             (self.folder / "topics.d" / f"{i}.yaml").write_text(json.dumps(one))
 
-    def pod(self, **environment):
-        return Pod("--config", str(self.folder / "taskwire.yaml"), **environment)
+    def pod(self, *arguments, **environment):
+        return Pod("--config", str(self.folder / "taskwire.yaml"), *arguments, **environment)
 
     def effects(self):
         return self.log.read_text().splitlines() if self.log.exists() else []
@@ -57,11 +57,11 @@ class Setup:
 
 
 class Pod:
-    def __init__(self, *arguments, **environment):
+    def __init__(self, *arguments, daemon=DAEMON, **environment):
         env = {k: v for k, v in os.environ.items() if k not in ("HOSTNAME", "REDIS_URL")}
         env.update({"PORT": "0"}, **environment)
         self.process = subprocess.Popen(
-            [str(DAEMON), *arguments], stderr=subprocess.PIPE, text=True, env=env
+            [str(daemon), *arguments], stderr=subprocess.PIPE, text=True, env=env
         )
         self.lines, self.port = [], None
         self._listening = threading.Event()
