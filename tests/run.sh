@@ -63,8 +63,8 @@ suite() { # preset, build folder
         -p 'test_*.py'
 }
 
-export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
-export TSAN_OPTIONS="suppressions=$PWD/tests/suppressions/tsan.txt second_deadlock_stack=1"
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:allocator_may_return_null=1
+export TSAN_OPTIONS="allocator_may_return_null=1 suppressions=$PWD/tests/suppressions/tsan.txt second_deadlock_stack=1"
 count lint ' \.\.\. ok$' ' \.\.\. (FAIL|ERROR)$' python3 -m unittest discover -v -s tests/lint -p 'test_*.py'
 suite dev build
 if $full; then

@@ -234,11 +234,17 @@ static void *admin_main(void *arg)
 
 int admin_start(struct kafka *k)
 {
-    return thread_start(&k->admin_thread, "kafka-admin", admin_main, k);
+    int r = thread_start(&k->admin_thread, "kafka-admin", admin_main, k);
+
+    k->admin_running = r == 0;
+    return r;
 }
 
 void admin_stop(struct kafka *k)
 {
+    if (!k->admin_running)
+        return;
+    k->admin_running = false;
     pthread_mutex_lock(&k->admin_lock);
     k->admin_stop = true;
     pthread_mutex_unlock(&k->admin_lock);

@@ -9,6 +9,14 @@
 
 enum { POLL_MS = 100, PROBE_MS = 2000, PROBE_TIMEOUT_MS = 1000 };
 
+/*
+ * A broker wakes a waiting fetch at once, but a partition that is assigned while one waits is fetched
+ * only after it: 500 ms made the first answer after a start take up to 1 s; 100 ms idle at 0.5 % of a
+ * core, as 500 do. The mock does not wake a waiting fetch.
+ */
+#define FETCH_WAIT "100"
+#define FETCH_WAIT_MOCK "2"
+
 struct devbroker;
 
 struct kafka {
@@ -24,6 +32,7 @@ struct kafka {
     /* producer.c */
     rd_kafka_t *producer;
     pthread_t delivery_thread;
+    bool delivery_running;
     atomic_bool delivery_stop;
 
     /* tasks.c; NULL when no topic has a handler */
@@ -40,12 +49,14 @@ struct kafka {
     rd_kafka_topic_t *replies_topic;
     rd_kafka_queue_t *replies_queue;
     pthread_t replies_thread;
+    bool replies_running;
     atomic_bool replies_stop;
     int replies_partitions; /* consumed so far; admin thread only */
 
     /* admin.c */
     rd_kafka_topic_t **handles; /* the producer's, one a topic, then the reply topic */
     pthread_t admin_thread;
+    bool admin_running;
     pthread_mutex_t admin_lock;
     pthread_cond_t admin_wake; /* monotonic */
     bool admin_stop;
@@ -55,7 +66,6 @@ struct kafka {
     atomic_bool topics_ready, replies_ready, tasks_ready;
     atomic_int brokers, partitions;
     atomic_int *topic_partitions;
-    bool started;
 };
 
 /* client.c */

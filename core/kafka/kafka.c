@@ -77,34 +77,25 @@ int kafka_start(struct kafka *k, struct orchestrator *o, void (*fatal)(void *ctx
     k->fatal = fatal;
     k->fatal_ctx = ctx;
     r = producer_start(k);
-    if (r < 0)
-        return r;
-    r = replies_start(k);
+    if (r == 0)
+        r = replies_start(k);
     if (r == 0)
         r = tasks_start(k);
     if (r == 0)
         r = admin_start(k);
-    if (r < 0)
-        abort(); /* no thread for us at start: there is nothing to wind down */
-    k->started = true;
-    return 0;
+    return r;
 }
 
 void kafka_stop_tasks(struct kafka *k, int64_t deadline)
 {
-    if (!k->started)
-        return;
     admin_stop(k);
     tasks_stop(k, deadline);
 }
 
 void kafka_stop(struct kafka *k, int64_t deadline)
 {
-    if (!k->started)
-        return;
     producer_stop(k, deadline);
     replies_stop(k);
-    k->started = false;
 }
 
 void kafka_status(const struct kafka *k, struct kafka_status *ret)

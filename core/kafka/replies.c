@@ -21,8 +21,7 @@ int replies_open(struct kafka *k, char **ret_why)
         {"queued.max.messages.kbytes", "4096"},
         {"queued.min.messages", "1000"},
         {"fetch.error.backoff.ms", "100"},
-        /* the mock does not wake a waiting fetch, real brokers do */
-        {"fetch.wait.max.ms", k->embedded != NULL ? "2" : "500"},
+        {"fetch.wait.max.ms", k->embedded != NULL ? FETCH_WAIT_MOCK : FETCH_WAIT},
     };
 
     k->replies = client_new(k, RD_KAFKA_CONSUMER, settings, TW_ARRAY_LEN(settings), ret_why);
@@ -101,11 +100,17 @@ static void *replies_main(void *arg)
 
 int replies_start(struct kafka *k)
 {
-    return thread_start(&k->replies_thread, "kafka-replies", replies_main, k);
+    int r = thread_start(&k->replies_thread, "kafka-replies", replies_main, k);
+
+    k->replies_running = r == 0;
+    return r;
 }
 
 void replies_stop(struct kafka *k)
 {
+    if (!k->replies_running)
+        return;
+    k->replies_running = false;
     atomic_store(&k->replies_stop, true);
     rd_kafka_queue_yield(k->replies_queue);
     pthread_join(k->replies_thread, NULL);

@@ -43,8 +43,7 @@ int tasks_open(struct kafka *k, char **ret_why)
         {"queued.max.messages.kbytes", "4096"},
         {"queued.min.messages", "1000"},
         {"fetch.error.backoff.ms", "100"},
-        /* the mock does not wake a waiting fetch, real brokers do */
-        {"fetch.wait.max.ms", k->embedded != NULL ? "2" : "500"},
+        {"fetch.wait.max.ms", k->embedded != NULL ? FETCH_WAIT_MOCK : FETCH_WAIT},
     };
     bool handled = false;
 
@@ -183,6 +182,10 @@ static void take_order(void *ctx, const struct partition_order *order)
     rd_kafka_topic_partition_list_add(list, topic, order->partition)->offset = order->offset;
     if (order->offset >= 0 && k->embedded == NULL)
         rd_kafka_offsets_store(k->tasks, list);
+    if (order->rewind >= 0) {
+        list->elems[0].offset = order->rewind;
+        check(k, "seek", rd_kafka_seek_partitions(k->tasks, list, 0)); /* 0: does not wait */
+    }
     if (order->pause)
         rd_kafka_pause_partitions(k->tasks, list);
     if (order->resume)

@@ -7,9 +7,10 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "base/heap.h"
 #include "base/util.h"
 
-/* Under both ids; in the list of its state, the oldest first, so that the head dies first. */
+/* Under both ids; live in the heap by when it expires, finished in the list, the oldest first. */
 struct entry {
     struct uuid correlation;
     const char *topic; /* config's: outlives us */
@@ -18,7 +19,8 @@ struct entry {
     int attempts;
     struct buf *body;
     int64_t accepted; /* wall clock */
-    int64_t expires;  /* monotonic */
+    int64_t waited;   /* live: until then somebody waits (monotonic) */
+    struct heap_node expiry;
     struct entry *prev, *next;
     UT_hash_handle by_correlation;
     UT_hash_handle by_id;
@@ -34,7 +36,8 @@ struct memory_store {
     int64_t ttl;
     unsigned max_depth;
     struct entry *by_correlation, *by_id;
-    struct entry *live, *finished;
+    struct heap live;
+    struct entry *finished;
 };
 
 /* What an entry costs besides its body, roughly. */
@@ -57,15 +60,22 @@ struct memory_store *memory_store_new(const struct config *config, const struct 
     return s;
 }
 
+/* The live one that expires first, or NULL. */
+static struct entry *first_live(const struct memory_store *s)
+{
+    struct heap_node *node = heap_first(&s->live);
+
+    return node == NULL ? NULL : TW_CONTAINER_OF(node, struct entry, expiry);
+}
+
 /* Locked. */
 static void drop(struct memory_store *s, struct entry *e)
 {
     HASH_DELETE(by_correlation, s->by_correlation, e);
     HASH_DELETE(by_id, s->by_id, e);
+    heap_remove(&s->live, &e->expiry);
     if (e->finished)
         DL_DELETE(s->finished, e);
-    else
-        DL_DELETE(s->live, e);
     s->count--;
     s->bytes -= ENTRY_BYTES + e->id_len + (e->body == NULL ? 0 : e->body->len);
     buf_unref(e->body);
@@ -74,28 +84,38 @@ static void drop(struct memory_store *s, struct entry *e)
 
 void memory_store_free(struct memory_store *s)
 {
+    struct entry *e;
+
     if (s == NULL)
         return;
-    while (s->live != NULL)
-        drop(s, s->live);
+    while ((e = first_live(s)) != NULL)
+        drop(s, e);
     while (s->finished != NULL)
         drop(s, s->finished);
+    heap_done(&s->live);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
-/* Locked. Makes the limits hold again: finished tasks go first, then live ones; `keep` stays. */
-static void shrink(struct memory_store *s, const struct entry *keep)
+/*
+ * Locked. Makes the limits hold again: finished tasks go first, then live ones for which nobody waits
+ * any more. False when that is not enough.
+ */
+static bool shrink(struct memory_store *s)
 {
     while (s->count > s->limit || s->bytes > s->limit_bytes) {
-        struct entry *oldest = s->finished != NULL && s->finished != keep ? s->finished : s->live;
+        struct entry *victim = s->finished;
 
-        if (oldest == NULL || oldest == keep)
-            break;
         metric_inc(s->metrics, METRIC_LIMIT_RESULTS, 0);
-        drop(s, oldest);
+        if (victim == NULL)
+            victim = first_live(s);
+        if (victim == NULL ||
+            (!victim->finished && victim->waited > clock_monotonic(s->clock)))
+            return false;
+        drop(s, victim);
     }
     metric_set(s->metrics, METRIC_RESULTS, 0, (int64_t)s->count);
+    return true;
 }
 
 static struct entry *entry_new(const char *caller, const char *id)
@@ -116,34 +136,54 @@ static const char *task_id(const struct entry *e)
     return e->id + strlen(e->id) + 1;
 }
 
+/* Locked. Puts it where it is found; false when memory is short. */
+static bool insert(struct memory_store *s, struct entry *e)
+{
+    if (!heap_add(&s->live, &e->expiry))
+        return false;
+    HASH_ADD(by_correlation, s->by_correlation, correlation, sizeof(e->correlation), e);
+    if (e->by_correlation.tbl != NULL) {
+        HASH_ADD_KEYPTR(by_id, s->by_id, e->id, e->id_len, e);
+        if (e->by_id.tbl != NULL) {
+            s->count++;
+            s->bytes += ENTRY_BYTES + e->id_len;
+            return true;
+        }
+        HASH_DELETE(by_correlation, s->by_correlation, e);
+    }
+    heap_remove(&s->live, &e->expiry);
+    return false;
+}
+
 static int memory_begin(void *ctx, const struct store_task *task)
 {
     struct memory_store *s = ctx;
     struct entry *e = entry_new(task->caller, task->id), *known;
+    int r = 0;
 
     if (e == NULL)
         return -ENOMEM;
     e->correlation = *task->correlation;
     e->topic = task->topic;
     e->accepted = clock_wall(s->clock);
-    e->expires = clock_monotonic(s->clock) + task->wait + s->ttl;
+    e->waited = clock_monotonic(s->clock) + task->wait;
+    e->expiry.deadline = e->waited + s->ttl;
     pthread_mutex_lock(&s->lock);
     HASH_FIND(by_id, s->by_id, e->id, e->id_len, known);
-    if (known != NULL && !known->finished) {
-        pthread_mutex_unlock(&s->lock);
-        free(e);
-        return -EEXIST;
-    }
-    if (known != NULL) /* the id is used again: the new task takes its place */
+    if (known != NULL && !known->finished)
+        r = -EEXIST;
+    else if (known != NULL) /* the id is used again: the new task takes its place */
         drop(s, known);
-    HASH_ADD(by_correlation, s->by_correlation, correlation, sizeof(e->correlation), e);
-    HASH_ADD_KEYPTR(by_id, s->by_id, e->id, e->id_len, e);
-    DL_APPEND(s->live, e);
-    s->count++;
-    s->bytes += ENTRY_BYTES + e->id_len;
-    shrink(s, e);
+    if (r == 0 && !insert(s, e))
+        r = -ENOMEM;
+    if (r == 0 && !shrink(s)) {
+        drop(s, TW_TAKE_PTR(e));
+        r = -ENOSPC;
+    }
     pthread_mutex_unlock(&s->lock);
-    return 0;
+    if (r < 0)
+        free(e);
+    return r;
 }
 
 /* Locked. */
@@ -203,15 +243,15 @@ static enum store_verdict keep(struct memory_store *s, const struct uuid *correl
         verdict = STORE_REPEATED;
     } else if (e != NULL) {
         verdict = STORE_FIRST;
-        DL_DELETE(s->live, e);
+        heap_remove(&s->live, &e->expiry);
         DL_APPEND(s->finished, e);
         e->finished = true;
         e->outcome = outcome;
         e->attempts = attempts;
-        e->expires = clock_monotonic(s->clock) + s->ttl;
+        e->expiry.deadline = clock_monotonic(s->clock) + s->ttl;
         e->body = buf_ref(body);
         s->bytes += body->len;
-        shrink(s, NULL);
+        shrink(s);
     }
     pthread_mutex_unlock(&s->lock);
     return verdict;
@@ -265,16 +305,17 @@ static int64_t memory_tick(void *ctx, int64_t now)
 {
     struct memory_store *s = ctx;
     int64_t next = INT64_MAX;
+    struct entry *e;
 
     pthread_mutex_lock(&s->lock);
-    while (s->finished != NULL && s->finished->expires <= now)
+    while (s->finished != NULL && s->finished->expiry.deadline <= now)
         drop(s, s->finished);
-    while (s->live != NULL && s->live->expires <= now)
-        drop(s, s->live);
+    while ((e = first_live(s)) != NULL && e->expiry.deadline <= now)
+        drop(s, e);
+    if (e != NULL)
+        next = e->expiry.deadline;
     if (s->finished != NULL)
-        next = s->finished->expires;
-    if (s->live != NULL)
-        next = TW_MIN(next, s->live->expires);
+        next = TW_MIN(next, s->finished->expiry.deadline);
     metric_set(s->metrics, METRIC_RESULTS, 0, (int64_t)s->count);
     pthread_mutex_unlock(&s->lock);
     return next;

@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "base/heap.h"
 #include "base/metrics.h"
@@ -58,8 +57,11 @@ void dispatch_revoke(struct dispatch *d, size_t topic, int32_t partition);
 bool dispatch_idle(struct dispatch *d, size_t topic, int32_t partition);
 void dispatch_unassign(struct dispatch *d, size_t topic, int32_t partition);
 
-/* Takes `record` (or frees it, when its assignment is over or memory is short). */
-struct work *dispatch_offer(struct dispatch *d, struct record *record);
+/*
+ * Takes a copy of `record`, unless its assignment is over. When memory is short the partition is to be
+ * read again from there, and what follows is not taken until dispatch_collect has said so.
+ */
+struct work *dispatch_offer(struct dispatch *d, const struct record *record);
 
 /* The handler has returned. */
 struct work *dispatch_ran(struct dispatch *d, struct work *work);

@@ -354,7 +354,7 @@ int64_t orchestrator_tick(struct orchestrator *o, int64_t now)
 {
     int64_t next = expire(o, now, ERROR_TIMEOUT);
     int64_t stored = o->world.store.ops->tick(o->world.store.ctx, now);
-    int64_t worked = work_tick(o, now);
+    int64_t worked = reply_tick(o, now);
 
     next = TW_MIN(next, stored);
     return TW_MIN(next, worked);

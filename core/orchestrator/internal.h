@@ -33,8 +33,22 @@ void gateway_on_sent(struct orchestrator *o, uint64_t token, const struct bus_de
 /* work.c */
 void work_on_sent(struct orchestrator *o, uint64_t token, const struct bus_delivery *delivery);
 void work_start(struct orchestrator *o, struct work *list);
-int64_t work_tick(struct orchestrator *o, int64_t now);
+/* Sends `message` for this work; work_on_sent follows unless something else than BUS_DELIVERED is
+ * returned. */
+enum bus_result work_send(struct orchestrator *o, struct work *work,
+                          const struct bus_message *message);
+void work_finish(struct orchestrator *o, struct work *work);
 void work_done(struct orchestrator *o);
+
+/* reply.c */
+/* Makes the reply when the requester wants one, at a place it may name. */
+void reply_make(struct orchestrator *o, struct work *work, const struct handlers_result *result);
+/* Puts a failure in its place that says only `error`. False when memory is short. */
+bool reply_replace(struct orchestrator *o, struct work *work, const char *error);
+void reply_send(struct orchestrator *o, struct work *work);
+void reply_on_sent(struct orchestrator *o, struct work *work, const struct bus_delivery *delivery);
+/* Sends again what waits for it; returns when to be called again. */
+int64_t reply_tick(struct orchestrator *o, int64_t now);
 
 /* The record key of a task, as the topic's `key` says. Returns false for none. */
 bool topic_record_key(const struct topic *topic, struct json_doc *doc, const char **ret,

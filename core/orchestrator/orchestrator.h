@@ -164,6 +164,7 @@ struct partition_order {
     size_t topic;
     int32_t partition;
     int64_t offset;    /* to commit: everything below is finished; -1: no news */
+    int64_t rewind;    /* to be read again from here on; -1: no */
     bool pause, resume; /* at most one of them */
 };
 

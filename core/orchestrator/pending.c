@@ -51,11 +51,14 @@ uint64_t pending_add(struct pending_table *t, const struct pending_view *view, i
     pthread_mutex_lock(&t->lock);
     if (t->waiting < t->limit && heap_add(&t->deadlines, &p->deadline)) {
         token = slots_add(&t->slots, p);
-        if (token != 0) {
+        if (token != 0)
             HASH_ADD(hh, t->by_correlation, view.correlation, sizeof(struct uuid), p);
+        if (token != 0 && p->hh.tbl != NULL) {
             t->waiting++;
-        } else {
+        } else { /* memory is short */
+            slots_take(&t->slots, token);
             heap_remove(&t->deadlines, &p->deadline);
+            token = 0;
         }
     }
     pthread_mutex_unlock(&t->lock);

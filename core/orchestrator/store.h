@@ -46,7 +46,8 @@ struct store_view {
 typedef void store_looked_up(void *arg, const struct store_view *view);
 
 struct store_ops {
-    /* 0, -EEXIST (a live task with that caller and id), -ENOMEM. Any thread, never blocks. */
+    /* 0, -EEXIST (a live task with that caller and id), -ENOSPC (limits.results, and somebody waits for
+     * each), -ENOMEM. Any thread, never blocks. */
     int (*begin)(void *ctx, const struct store_task *task);
 
     /* The task was never sent. */

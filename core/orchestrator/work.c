@@ -1,10 +1,8 @@
 /*
- * The worker's half: records in, handlers, replies out. dispatch.h has the states.
+ * The worker's half: records in, handlers, further tasks out. dispatch.h has the states.
  *
  * When the handler is done its further tasks are sent first; once they are acknowledged the reply is
- * sent, and once that is acknowledged the record is finished. A reply that could not be sent for now
- * is sent again; one that never can be is replaced by a small error reply, and after that given up:
- * nothing holds a partition for ever.
+ * sent (reply.c), and once that is acknowledged the record is finished.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,10 +11,6 @@
 #include "base/log.h"
 #include "orchestrator/internal.h"
 #include "orchestrator/wire.h"
-
-#define RETRY_DELAY (200 * NS_PER_MS)
-
-enum { REPLY_TRIES = 3 }; /* while brokers answer; while they do not, tries do not count */
 
 void work_done(struct orchestrator *o)
 {
@@ -48,26 +42,19 @@ void work_start(struct orchestrator *o, struct work *list)
 
 void orchestrator_on_task(struct orchestrator *o, const struct record *record)
 {
-    struct record *copy = record_copy(record);
-
     metric_inc(o->world.metrics, METRIC_RECORDS_RECEIVED, record->topic);
-    if (copy != NULL)
-        work_start(o, dispatch_offer(o->dispatch, copy));
-    else /* its offset cannot move, so it comes again after the next assignment */
-        log_error("orchestrator", "out of memory: a record of %s [%d] at offset %lld was not taken",
-                  o->world.topics->items[record->topic].config->kafka_topic, (int)record->partition,
-                  (long long)record->offset);
+    work_start(o, dispatch_offer(o->dispatch, record));
 }
 
-static void finish(struct orchestrator *o, struct work *work)
+void work_finish(struct orchestrator *o, struct work *work)
 {
     if (dispatch_finished(o->dispatch, work))
         o->world.bus.ops->wake(o->world.bus.ctx);
 }
 
 /* Sends `message` for this work. The token is made first: the answer may come before send returns. */
-static enum bus_result send(struct orchestrator *o, struct work *work,
-                            const struct bus_message *message)
+enum bus_result work_send(struct orchestrator *o, struct work *work,
+                          const struct bus_message *message)
 {
     enum bus_result result;
     uint64_t token;
@@ -89,115 +76,20 @@ static enum bus_result send(struct orchestrator *o, struct work *work,
     return result;
 }
 
-static void reply_failed(struct orchestrator *o, struct work *work, enum bus_result result,
-                         const char *reason);
-
-static void send_reply(struct orchestrator *o, struct work *work)
-{
-    const struct record *r = work->record;
-    const struct bus_header *correlation = record_header(r, WIRE_CORRELATION_ID);
-    const struct bus_header *topic = record_header(r, WIRE_REPLY_TOPIC);
-    const struct bus_header *trace = record_header(r, WIRE_TRACEPARENT);
-    const char *outcome = outcome_name(work->outcome);
-    struct bus_header headers[7];
-    struct bus_message message = {
-        .topic = topic->value,
-        .partition = wire_reply_partition(record_header(r, WIRE_REPLY_PARTITION)),
-        .value = work->reply->data,
-        .value_len = work->reply->len,
-        .headers = headers,
-    };
-    enum bus_result result;
-    size_t n = 0;
-
-    headers[n++] = (struct bus_header){WIRE_CORRELATION_ID, correlation->value, correlation->len};
-    headers[n++] = (struct bus_header){WIRE_CONTENT_TYPE, "application/json", 16};
-    headers[n++] = (struct bus_header){WIRE_OUTCOME, outcome, strlen(outcome)};
-    headers[n++] = (struct bus_header){WIRE_ATTEMPTS, "1", 1};
-    headers[n++] = (struct bus_header){WIRE_NEST_DISPOSED, "", 1}; /* one 0x00 byte */
-    if (work->outcome != OUTCOME_OK)
-        headers[n++] = (struct bus_header){WIRE_NEST_ERROR, work->reply->data, work->reply->len};
-    if (trace != NULL && trace->value != NULL)
-        headers[n++] = (struct bus_header){WIRE_TRACEPARENT, trace->value, trace->len};
-    message.n_headers = n;
-    work->replying = true;
-    work->reply_tries++;
-    result = send(o, work, &message);
-    if (result != BUS_DELIVERED)
-        reply_failed(o, work, result, "it was not taken");
-}
-
-/* Replaces the reply by one that says only that it could not be sent. False when memory is short. */
-static bool shrink_reply(struct work *work, int64_t now)
-{
-    STRBUF_CLEANUP struct strbuf text = STRBUF_INIT;
-    struct buf *reply;
-
-    response_write(&text, work->id, work->topic->config->topic, "the reply could not be sent", now,
-                   NULL, 0, NULL, 0);
-    reply = strbuf_to_buf(&text);
-    if (reply == NULL)
-        return false;
-    buf_unref(work->reply);
-    work->reply = reply;
-    work->outcome = OUTCOME_FAIL;
-    work->reply_small = true;
-    return true;
-}
-
-static void retry_later(struct orchestrator *o, struct work *work)
-{
-    bool added;
-
-    work->retry.deadline = clock_monotonic(o->world.clock) + RETRY_DELAY;
-    pthread_mutex_lock(&o->work_lock);
-    added = heap_add(&o->retries, &work->retry);
-    pthread_mutex_unlock(&o->work_lock);
-    if (added) {
-        o->world.wake_timer(o->world.timer_ctx, work->retry.deadline);
-    } else {
-        metric_inc(o->world.metrics, METRIC_REPLIES_UNDELIVERED, 0);
-        finish(o, work);
-    }
-}
-
-static void reply_failed(struct orchestrator *o, struct work *work, enum bus_result result,
-                         const char *reason)
-{
-    bool for_good = result == BUS_TOO_LARGE || result == BUS_IMPOSSIBLE;
-
-    if (!for_good && !orchestrator_bus_up(o))
-        work->reply_tries = 0;
-    if (!for_good && (result == BUS_FULL || work->reply_tries < REPLY_TRIES)) {
-        retry_later(o, work);
-        return;
-    }
-    if (result == BUS_TOO_LARGE && !work->reply_small &&
-        shrink_reply(work, clock_wall(o->world.clock))) {
-        send_reply(o, work);
-        return;
-    }
-    metric_inc(o->world.metrics, METRIC_REPLIES_UNDELIVERED, 0);
-    log_error("orchestrator", "the reply to task %s of %s [%d] at offset %lld was given up: %s",
-              work->id, work->topic->config->kafka_topic, (int)work->record->partition,
-              (long long)work->record->offset, reason);
-    finish(o, work);
-}
-
 static void close_work(struct orchestrator *o, struct work *work)
 {
     if (work->publication_failed && work->outcome == OUTCOME_OK) {
         work->outcome = OUTCOME_FAIL;
         metric_inc(o->world.metrics, METRIC_RECORDS_FAILED, work->topic->index);
         if (work->reply != NULL)
-            shrink_reply(work, clock_wall(o->world.clock));
+            reply_replace(o, work, "a further task could not be sent");
     } else if (work->outcome == OUTCOME_OK) {
         metric_inc(o->world.metrics, METRIC_RECORDS_SUCCEEDED, work->topic->index);
     }
     if (work->reply == NULL)
-        finish(o, work);
+        work_finish(o, work);
     else
-        send_reply(o, work);
+        reply_send(o, work);
 }
 
 void work_on_sent(struct orchestrator *o, uint64_t token, const struct bus_delivery *delivery)
@@ -215,76 +107,8 @@ void work_on_sent(struct orchestrator *o, uint64_t token, const struct bus_deliv
         return;
     if (!work->replying)
         close_work(o, work);
-    else if (delivery->result == BUS_DELIVERED)
-        finish(o, work);
     else
-        reply_failed(o, work, delivery->result, delivery->reason);
-}
-
-int64_t work_tick(struct orchestrator *o, int64_t now)
-{
-    for (;;) {
-        struct heap_node *first;
-        int64_t next = INT64_MAX;
-
-        pthread_mutex_lock(&o->work_lock);
-        first = heap_first(&o->retries);
-        if (first != NULL && first->deadline > now) {
-            next = first->deadline;
-            first = NULL;
-        }
-        if (first != NULL)
-            heap_remove(&o->retries, first);
-        pthread_mutex_unlock(&o->work_lock);
-        if (first == NULL)
-            return next;
-        send_reply(o, TW_CONTAINER_OF(first, struct work, retry));
-    }
-}
-
-/* Whether the requester wants a reply, at a place it may name. */
-static bool reply_wanted(struct orchestrator *o, const struct work *work)
-{
-    const struct bus_header *correlation = record_header(work->record, WIRE_CORRELATION_ID);
-    const struct bus_header *topic = record_header(work->record, WIRE_REPLY_TOPIC);
-
-    if (correlation == NULL || correlation->value == NULL || topic == NULL || topic->value == NULL)
-        return false; /* an event: handled, not answered */
-    if (topic_name_valid(topic->value, topic->len) &&
-        (strcmp(topic->value, o->reply_topic) == 0 ||
-         topic_matches(&o->world.config->kafka_reply_topics, topic->value, topic->len)))
-        return true;
-    metric_inc(o->world.metrics, METRIC_REPLY_TOPIC_REFUSED, 0);
-    log_warn("orchestrator",
-             "task %s of %s [%d] at offset %lld is not answered: its reply topic is not in "
-             "kafka.reply_topics",
-             work->id, work->topic->config->kafka_topic, (int)work->record->partition,
-             (long long)work->record->offset);
-    return false;
-}
-
-static const char *error_text(const struct handlers_result *result, struct strbuf *scratch)
-{
-    if (result->outcome == OUTCOME_OK)
-        return NULL;
-    if (result->error != NULL)
-        return result->error;
-    if (result->violations != NULL && result->violations->count > 0)
-        violations_summary(result->violations, scratch);
-    return scratch->len > 0 && !scratch->failed ? scratch->data : "the handler failed";
-}
-
-static struct buf *make_reply(struct orchestrator *o, const struct work *work,
-                              const struct handlers_result *result)
-{
-    STRBUF_CLEANUP struct strbuf text = STRBUF_INIT, errors = STRBUF_INIT, scratch = STRBUF_INIT;
-
-    if (result->violations != NULL && result->violations->count > 0)
-        violations_write(result->violations, &errors);
-    response_write(&text, work->id, work->topic->config->topic, error_text(result, &scratch),
-                   clock_wall(o->world.clock), errors.len > 0 ? errors.data : NULL, errors.len,
-                   result->outcome == OUTCOME_OK ? result->result : NULL, result->result_len);
-    return strbuf_to_buf(&text);
+        reply_on_sent(o, work, delivery);
 }
 
 /* Sends one further task. A work holds one send of its own, so that it cannot end in between. */
@@ -321,7 +145,7 @@ static bool publish(struct orchestrator *o, struct work *work, const struct hand
             message.key_len = len;
         }
     }
-    return send(o, work, &message) == BUS_DELIVERED;
+    return work_send(o, work, &message) == BUS_DELIVERED;
 }
 
 void orchestrator_on_ran(struct orchestrator *o, struct work *work,
@@ -334,8 +158,7 @@ void orchestrator_on_ran(struct orchestrator *o, struct work *work,
         metric_inc(o->world.metrics, METRIC_RECORDS_REJECTED, work->topic->index);
     else if (result->outcome != OUTCOME_OK)
         metric_inc(o->world.metrics, METRIC_RECORDS_FAILED, work->topic->index);
-    if (reply_wanted(o, work))
-        work->reply = make_reply(o, work, result);
+    reply_make(o, work, result);
 
     pthread_mutex_lock(&o->work_lock);
     work->sends_left++; /* ours, until all further tasks are on their way */

@@ -82,6 +82,9 @@ class Background:
         await asyncio.gather(*(self._client() for _ in range(self.clients)))
 
     def stop(self):
-        self.loop.call_soon_threadsafe(self.stopping.set)
+        try:
+            self.loop.call_soon_threadsafe(self.stopping.set)
+        except RuntimeError:  # every client has ended: nobody listened any more
+            pass
         self.thread.join()
         return self.results

@@ -63,7 +63,7 @@ class Layers(unittest.TestCase):
         long = {
             str(path.relative_to(ROOT)): lines
             for path in (ROOT / "core").glob("*/*.c")
-            if (lines := len(path.read_text().splitlines())) > 500
+            if (lines := len(path.read_text().splitlines())) > 400
         }
         self.assertEqual(long, {})
 

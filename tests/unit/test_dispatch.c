@@ -47,7 +47,7 @@ static struct work *offer(struct world *w, int64_t offset, const char *key)
     const struct record r = {.partition = 7, .offset = offset, .key = key,
                              .key_len = key == NULL ? 0 : strlen(key)};
 
-    return dispatch_offer(w->dispatch, record_copy(&r));
+    return dispatch_offer(w->dispatch, &r);
 }
 
 static void take(void *ctx, const struct partition_order *order)
@@ -150,15 +150,40 @@ static void a_completion_after_the_unassignment_is_stale(void **state)
     assert_int_equal(metric_get(w->metrics, METRIC_RECORDS_STALE, 0), 1);
 }
 
+static void what_could_not_be_taken_is_read_again(void **state)
+{
+    struct world *w = *state;
+    const struct record huge = {.partition = 7, .offset = 1, .value = "", .value_len = SIZE_MAX / 4};
+    struct work *first = offer(w, 0, "a");
+    const struct partition_order *order;
+
+    assert_non_null(first);
+    assert_null(dispatch_offer(w->dispatch, &huge));
+    assert_null(offer(w, 2, "b")); /* behind the gap: comes again */
+    order = collect(w);
+    assert_int_equal(order->rewind, 1);
+    assert_null(dispatch_ran(w->dispatch, first));
+    dispatch_finished(w->dispatch, first);
+    order = collect(w);
+    assert_int_equal(order->offset, 1);
+    assert_int_equal(order->rewind, -1);
+    first = offer(w, 1, "a");
+    assert_non_null(first);
+    dispatch_ran(w->dispatch, first);
+    dispatch_finished(w->dispatch, first);
+    assert_int_equal(collect(w)->offset, 2);
+}
+
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(one_key_runs_one_at_a_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(concurrency_is_a_bound, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_crowded_key_pauses_its_partition, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_revoked_partition_drops_what_waits, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_completion_after_the_unassignment_is_stale, setup,
-                                        teardown),
+        TEST(one_key_runs_one_at_a_time),
+        TEST(concurrency_is_a_bound),
+        TEST(a_crowded_key_pauses_its_partition),
+        TEST(a_revoked_partition_drops_what_waits),
+        TEST(a_completion_after_the_unassignment_is_stale),
+        TEST(what_could_not_be_taken_is_read_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
