@@ -58,7 +58,7 @@ static void read_events(struct topic_config *t, struct node *map, struct config_
     }
     if (read_string(node_member(map, "channel"), "events.channel", 1, 128, &t->channel, report) &&
         !task_id_valid(t->channel, strlen(t->channel)))
-        config_report_error(report, map->place,
+        config_report_error(report, node_member(map, "channel")->place,
                             "events.channel: may hold only A-Z a-z 0-9 . _ : -");
     refuse_unknown(map, "events", "channel", report);
 }
@@ -97,11 +97,13 @@ static void check_names(struct topic_config *t, struct node *root, struct config
     if (t->topic == NULL)
         config_report_error(report, root->place, "topic: is required");
     else if (!topic_name_valid(t->topic, strlen(t->topic)))
-        config_report_error(report, root->place, "topic: may hold only A-Z a-z 0-9 . _ -");
+        config_report_error(report, node_member(root, "topic")->place,
+                            "topic: may hold only A-Z a-z 0-9 . _ -");
     if (t->kafka_topic == NULL && t->topic != NULL)
         t->kafka_topic = strdup(t->topic);
     else if (t->kafka_topic != NULL && !topic_name_valid(t->kafka_topic, strlen(t->kafka_topic)))
-        config_report_error(report, root->place, "kafka_topic: may hold only A-Z a-z 0-9 . _ -");
+        config_report_error(report, node_member(root, "kafka_topic")->place,
+                            "kafka_topic: may hold only A-Z a-z 0-9 . _ -");
     if (t->key != NULL && !pointer_valid(t->key))
         config_report_error(report, t->key_place, "key: \"%s\" is not a JSON Pointer such as /userId",
                             t->key);

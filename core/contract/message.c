@@ -70,39 +70,48 @@ static bool reserved(const char *name)
     return false;
 }
 
+/* NULL when there is nothing wrong. */
+static const char *header_mistake(const char *name, size_t name_len, struct json_span value)
+{
+    if (!name_valid(name, name_len))
+        return "a name must be 1 to 256 token characters";
+    if (reserved(name))
+        return "is reserved";
+    if (value.start[0] != '"' || value.len > 6 * VALUE_MAX)
+        return "must be a string of at most 4096 bytes";
+    return NULL;
+}
+
 static int read_header(const struct json_iter *it, struct message_header *ret, struct violations *v)
 {
     size_t name_len;
-    int r = 0;
+    char *name = json_name_copy(it->name, &name_len), *value = NULL;
+    const char *wrong = name == NULL ? NULL : header_mistake(name, name_len, it->value);
+    int r = name == NULL ? -ENOMEM : 0;
 
-    *ret = (struct message_header){.name = json_name_copy(it->name, &name_len)};
-    if (ret->name == NULL)
-        return -ENOMEM;
-    if (!name_valid(ret->name, name_len)) {
-        violations_add(v, "/headers", "a name must be 1 to 256 token characters");
-        r = -EINVAL;
-    } else if (reserved(ret->name)) {
-        violations_add(v, "/headers", "\"%s\" is reserved", ret->name);
-        r = -EINVAL;
-    } else if (it->value.start[0] != '"' || it->value.len > 6 * VALUE_MAX) {
-        violations_add(v, "/headers", "\"%s\" must be a string of at most 4096 bytes", ret->name);
-        r = -EINVAL;
-    }
-    if (r == 0) {
-        ret->value = json_string_copy(it->value, &ret->value_len);
-        if (ret->value == NULL)
+    if (r == 0 && wrong == NULL) {
+        value = json_string_copy(it->value, &ret->value_len);
+        if (value == NULL)
             r = -ENOMEM;
-        else if (ret->value_len > VALUE_MAX) {
-            violations_add(v, "/headers", "\"%s\" must be a string of at most 4096 bytes",
-                           ret->name);
-            r = -EINVAL;
-        }
+        else if (ret->value_len > VALUE_MAX)
+            wrong = "must be a string of at most 4096 bytes";
+    }
+    if (wrong != NULL) {
+        STRBUF_CLEANUP struct strbuf pointer = STRBUF_INIT;
+
+        strbuf_addz(&pointer, "/headers");
+        json_pointer_add(&pointer, name, name_len);
+        violations_add(v, pointer.failed ? "/headers" : pointer.data, "%s", wrong);
+        r = -EINVAL;
     }
     if (r < 0) {
-        free(ret->name);
-        free(ret->value);
+        free(name);
+        free(value);
+        return r;
     }
-    return r;
+    ret->name = name;
+    ret->value = value;
+    return 0;
 }
 
 static int read_headers(struct json_span headers, struct message *m, struct violations *v)

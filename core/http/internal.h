@@ -13,7 +13,7 @@ enum { URI_MAX_LEN = 4096, PATH_SEGMENTS = 8 };
 struct http_server {
     struct http_world world;
     struct mg_context *mg;
-    int port;
+    atomic_int port; /* the watch is there before it */
     atomic_int connections; /* each has a thread */
     atomic_bool draining;   /* no connection is kept alive */
     char first_error[256];  /* what civetweb said while it started */
