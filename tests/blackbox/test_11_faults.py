@@ -217,8 +217,8 @@ class PodFaults(unittest.TestCase):
         for what in ("crash", "exit"):
             setup = self.begin()
             pod = self.pod(setup).wait_ready()
-            status, _ = pod.post("/kafka/send/PROBE", {"id": "bomb", "key": "a", "do": what})
-            self.assertEqual(status, 202)
+            task = json.dumps({"id": "bomb", "do": what})
+            setup.broker.produce(setup.kafka_topic, task, key="a")
             self.assertNotEqual(pod.process.wait(30), 0)
             pod.stop()
             self.assertEqual(setup.effects(), ["begin bomb"])
