@@ -19,7 +19,7 @@ struct dispatch {
     pthread_cond_t idle; /* monotonic */
     struct metrics *metrics;
     size_t topic_queue, unfinished_span, parked_per_key;
-    size_t active; /* running or closing, stale ones too */
+    size_t active; /* running or closing, stale ones too; threads between dispatch_ran and _leave */
     bool stopped;
     size_t n_queues;
     struct topic_queue queues[];
@@ -169,6 +169,7 @@ struct work *dispatch_ran(struct dispatch *d, struct work *work)
     pthread_mutex_lock(&d->lock);
     assert(work->state == WORK_RUNNING);
     work->state = WORK_CLOSING;
+    d->active++;
     q->running--;
     next = partition_leave_lane(work, d->parked_per_key);
     if (next != NULL)
@@ -176,6 +177,20 @@ struct work *dispatch_ran(struct dispatch *d, struct work *work)
     start = pump(d, q);
     pthread_mutex_unlock(&d->lock);
     return start;
+}
+
+/* Locked. Signalled under the lock: the waiting thread may free it all right after. */
+static void leave(struct dispatch *d)
+{
+    if (--d->active == 0)
+        pthread_cond_broadcast(&d->idle);
+}
+
+void dispatch_leave(struct dispatch *d)
+{
+    pthread_mutex_lock(&d->lock);
+    leave(d);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* Locked. Whether a limit is reached; `share` 2 asks for half the limit, so that a partition is not
@@ -203,8 +218,7 @@ bool dispatch_finished(struct dispatch *d, struct work *work)
     } else {
         metric_inc(d->metrics, METRIC_RECORDS_STALE, work->topic->index);
     }
-    if (--d->active == 0)
-        pthread_cond_broadcast(&d->idle);
+    leave(d);
     pthread_mutex_unlock(&d->lock);
     work_free(work);
     return resume;

@@ -63,8 +63,10 @@ void dispatch_unassign(struct dispatch *d, size_t topic, int32_t partition);
  */
 struct work *dispatch_offer(struct dispatch *d, const struct record *record);
 
-/* The handler has returned. */
+/* The handler has returned. dispatch_wait_idle waits for the calling thread too, which may be a plugin's
+ * own that nobody joins, until its dispatch_leave. */
 struct work *dispatch_ran(struct dispatch *d, struct work *work);
+void dispatch_leave(struct dispatch *d);
 
 /* Nothing more will happen to it; frees it. True when the consumer has something to collect. */
 bool dispatch_finished(struct dispatch *d, struct work *work);

@@ -172,6 +172,7 @@ void orchestrator_on_ran(struct orchestrator *o, struct work *work,
     pthread_mutex_unlock(&o->work_lock);
     if (last)
         close_work(o, work);
+    dispatch_leave(o->dispatch);
 }
 
 static void refuse(struct orchestrator *o, struct work *work, const char *error,

@@ -160,7 +160,8 @@ struct tw_plugin {
      * 0, or anything else to stop the start: log why with tw_init_log(). Optional. */
     int (*init)(struct tw_init *init, void **state);
 
-    /* After the last task, on the main thread; only if init() succeeded. Optional. */
+    /* After the last task, on the main thread; only if init() succeeded. Optional. The code is unloaded
+     * when it returns: join the plugin's own threads here. */
     void (*fini)(void *state);
 };
 

@@ -65,9 +65,19 @@ static int answer(struct tw_call *call)
     return tw_call_reply_json(call, "echo", json, len);
 }
 
+/* A thread that finishes a deferred task; fini() joins them all. */
+struct finisher {
+    pthread_t thread;
+    struct tw_deferred *deferred;
+    struct finisher *next;
+};
+
+static struct finisher *finishers;
+static pthread_mutex_t finishers_lock = PTHREAD_MUTEX_INITIALIZER;
+
 static void *finish(void *arg)
 {
-    struct tw_deferred *deferred = arg;
+    struct tw_deferred *deferred = ((struct finisher *)arg)->deferred;
     struct tw_call *call = tw_deferred_call(deferred);
 
     work(call);
@@ -77,12 +87,15 @@ static void *finish(void *arg)
 
 static int defer(struct tw_call *call)
 {
-    struct tw_deferred *deferred = tw_call_defer(call);
-    pthread_t thread;
+    struct finisher *f = calloc(1, sizeof(*f));
 
-    if (deferred == NULL || pthread_create(&thread, NULL, finish, deferred) != 0)
-        return TW_FAIL;
-    pthread_detach(thread);
+    f->deferred = tw_call_defer(call);
+    if (pthread_create(&f->thread, NULL, finish, f) != 0)
+        abort();
+    pthread_mutex_lock(&finishers_lock);
+    f->next = finishers;
+    finishers = f;
+    pthread_mutex_unlock(&finishers_lock);
     return TW_OK;
 }
 
@@ -133,6 +146,13 @@ static void probe_fini(void *state)
 {
     int *fd = state;
 
+    while (finishers != NULL) {
+        struct finisher *f = finishers;
+
+        finishers = f->next;
+        pthread_join(f->thread, NULL);
+        free(f);
+    }
     if (*fd >= 0)
         close(*fd);
 }

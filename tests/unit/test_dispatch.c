@@ -174,6 +174,19 @@ static void what_could_not_be_taken_is_read_again(void **state)
     assert_int_equal(collect(w)->offset, 2);
 }
 
+static void idle_only_when_the_last_thread_has_left(void **state)
+{
+    struct world *w = *state;
+    struct work *a = offer(w, 0, "k");
+
+    assert_false(dispatch_wait_idle(w->dispatch, 0));
+    dispatch_ran(w->dispatch, a);
+    dispatch_finished(w->dispatch, a);
+    assert_false(dispatch_wait_idle(w->dispatch, 0)); /* a plugin's thread is still inside */
+    dispatch_leave(w->dispatch);
+    assert_true(dispatch_wait_idle(w->dispatch, 0));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -184,6 +197,7 @@ int main(void)
         TEST(a_revoked_partition_drops_what_waits),
         TEST(a_completion_after_the_unassignment_is_stale),
         TEST(what_could_not_be_taken_is_read_again),
+        TEST(idle_only_when_the_last_thread_has_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,10 +52,13 @@ static const char source[] =
     "H(defers_at_once) { struct tw_deferred *d = tw_call_defer(c); (void)s;\n"
     "  if (tw_call_defer(c) != NULL) return TW_FAIL;\n"
     "  N(\"a\", 1); tw_deferred_finish(d, TW_OK); return TW_OK; }\n"
+    "static pthread_t threads[256]; static int n_threads;\n"
     "static void *later(void *d) { struct tw_call *c = tw_deferred_call(d); N(\"late\", 1);\n"
     "  tw_deferred_finish(d, TW_OK); return NULL; }\n"
-    "H(defers) { pthread_t t; (void)s; pthread_create(&t, NULL, later, tw_call_defer(c));\n"
-    "  pthread_detach(t); return TW_OK; }\n"
+    "H(defers) { (void)s; return pthread_create(&threads[n_threads++], NULL, later, "
+    "tw_call_defer(c)); }\n"
+    "static void fini(void *s) { (void)s; while (n_threads > 0) pthread_join(threads[--n_threads], "
+    "NULL); }\n"
     "H(bad_validate) { (void)s; return N(\"a\", 1) == TW_FAIL && tw_call_defer(c) == NULL && "
     "tw_call_publish(c, \"T\", NULL, \"{}\", 2) == TW_FAIL ? TW_OK : TW_FAIL; }\n"
     "H(no_validate) { (void)s; return TW_FAIL; }\n"
@@ -65,7 +68,7 @@ static const char source[] =
     "{.name = \"defers-at-once\", .handle = defers_at_once}, E(defers), {.name = \"validated\", "
     ".handle = silent, .validate = bad_validate}, {.name = \"refused\", .handle = silent, "
     ".validate = no_validate}};\n"
-    "TW_PLUGIN(.name = \"q\", .version = \"1\", TW_HANDLERS(handlers));\n";
+    "TW_PLUGIN(.name = \"q\", .version = \"1\", TW_HANDLERS(handlers), .fini = fini);\n";
 
 static struct registry *r;
 
