@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "config/redis_url.h"
 #include "config/scalar.h"
 #include "config/settings.h"
 #include "config/topics.h"
@@ -108,6 +109,36 @@ static void set(char **field, const char *text)
     }
 }
 
+static const char *place_of(struct node *root, const char *section, const char *key,
+                            const char *otherwise)
+{
+    struct node *map = node_member(root, section), *n = NULL;
+
+    if (map != NULL && map->type == NODE_MAP)
+        n = node_member(map, key);
+    return n == NULL ? otherwise : n->place;
+}
+
+static void check_redis(const struct config *c, struct node *root, getenv_fn *env,
+                        struct config_report *report)
+{
+    const char *variable = env("REDIS_URL");
+    bool overridden = variable != NULL && variable[0] != '\0';
+    struct redis_url url;
+    char *why = NULL;
+
+    if (!config_shares(c))
+        return;
+    if (redis_url_parse(c->redis_url, &url, &why))
+        redis_url_done(&url);
+    else
+        config_report_error(report,
+                            overridden ? "environment: REDIS_URL"
+                                       : place_of(root, "redis", "url", "redis.url"),
+                            "redis.url: %s", why == NULL ? "out of memory" : why);
+    free(why);
+}
+
 /* What one setting says of another. */
 static void check_together(struct config *c, const char *path, const struct node *mode,
                            struct config_report *report)
@@ -117,10 +148,15 @@ static void check_together(struct config *c, const char *path, const struct node
     if (mode == NULL)
         config_report_error(report, path, "auth.mode: is required: write `auth: {mode: none}` to "
                                           "let anyone call");
-    if (strcmp(c->redis_url, "none") != 0 && c->redis_url[0] != '\0')
-        config_report_error(report, path,
-                            "redis.url: Redis is not supported yet: leave REDIS_URL unset, or "
-                            "write `redis: {url: none}`");
+    for (size_t i = 0; i < c->roles.count; i++) {
+        if (strcmp(c->roles.items[i], "gateway") == 0)
+            c->gateway = true;
+        else if (strcmp(c->roles.items[i], "worker") == 0)
+            c->worker = true;
+        else
+            config_report_error(report, path, "server.roles: \"%s\" is neither gateway nor worker",
+                                c->roles.items[i]);
+    }
     if (c->kafka_heartbeat_interval * 3 > c->kafka_session_timeout)
         config_report_error(report, path, "kafka.heartbeat_interval: must be at most a third of "
                                           "kafka.session_timeout");
@@ -164,6 +200,7 @@ int config_load(const char *path, char *(*env)(const char *name), struct config 
         settings_environment(c, env, report);
         check_properties(&c->kafka_properties, report);
         check_together(c, path, mode, report);
+        check_redis(c, root, env, report);
         topics_read(c, path, env, report);
         node_free(root);
     }
@@ -173,6 +210,11 @@ int config_load(const char *path, char *(*env)(const char *name), struct config 
     }
     *ret = c;
     return 0;
+}
+
+bool config_shares(const struct config *config)
+{
+    return config->redis_url[0] != '\0' && strcmp(config->redis_url, "none") != 0;
 }
 
 void config_free(struct config *c)

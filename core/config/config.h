@@ -48,6 +48,7 @@ enum { LOG_FORMAT_AUTO, LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 struct topic_config {
     char *topic;       /* required; [A-Za-z0-9._-]{1,249} */
     char *kafka_topic; /* default: topic */
+    char *dead_letter; /* <kafka_topic>-dlt; NULL without handler */
     char *handler;     /* NULL: other services answer */
     char *route;       /* NULL: none; begins with "/", of [A-Za-z0-9._~/-], not under a built-in one */
     int64_t partitions;    /* 1..1000, default 4; when created */
@@ -71,6 +72,7 @@ struct config {
     /* one field a row of settings.def: */
     char *hostname;
     int mode; /* MODE_* */
+    struct string_list roles;
     int64_t workers, drain_timeout;
     char *http_listen;
     int64_t http_port, http_threads, http_connection_queue, http_listen_backlog;
@@ -84,8 +86,10 @@ struct config {
     int64_t limit_body, limit_header, limit_json_depth, limit_batch, limit_pending;
     int64_t limit_longest_wait, limit_results, limit_result_bytes, limit_result_ttl;
     int64_t limit_producer_queue, limit_topic_queue, limit_unfinished_span, limit_parked_per_key;
+    int64_t limit_crash, limit_reply_backlog;
     int auth_mode;
     char *redis_url;
+    int64_t redis_connect_timeout, redis_command_timeout, limit_redis_queue, limit_unknown_replies;
     int log_level; /* enum log_level */
     int log_format;
     char *plugin_directory;
@@ -97,6 +101,7 @@ struct config {
     struct topic_config *topics; /* in order of file name */
     size_t n_topics;
     bool http_listen_written; /* as opposed to defaulted */
+    bool gateway, worker;     /* server.roles */
 };
 
 /* What was wrong, and what is worth knowing though not wrong. */
@@ -115,8 +120,7 @@ void config_report_warning(struct config_report *report, const char *place, cons
  * Reads everything. `env` stands for getenv(3), for tests. Always adds all errors to `report`.
  * Returns 0 with *ret set, -EINVAL when there was any error, or -ENOMEM.
  *
- * Also checked across settings: auth.mode is written; a redis.url other than "none" is refused
- * ("Redis is not supported yet: ..."); heartbeat_interval at most a third of session_timeout;
+ * Also checked across settings: auth.mode is written; heartbeat_interval at most a third of session_timeout;
  * topics, Kafka topics and routes are unique; no topic uses the reply topic; a `contract:` block is
  * refused as not yet supported; production with auth.mode none is a warning; http.listen that is
  * not loopback with auth.mode none is a warning; kafka.properties may not set what taskwire needs
@@ -126,6 +130,9 @@ void config_report_warning(struct config_report *report, const char *place, cons
 int config_load(const char *path, char *(*env)(const char *name), struct config **ret,
                 struct config_report *report);
 void config_free(struct config *config); /* may be NULL */
+
+/* Whether redis.url asks for a Redis, which pods share. */
+bool config_shares(const struct config *config);
 
 /* Appends one line a setting, with default and range, for `--help`. */
 void config_help(struct strbuf *out);

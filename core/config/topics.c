@@ -104,6 +104,14 @@ static void check_names(struct topic_config *t, struct node *root, struct config
     else if (t->kafka_topic != NULL && !topic_name_valid(t->kafka_topic, strlen(t->kafka_topic)))
         config_report_error(report, node_member(root, "kafka_topic")->place,
                             "kafka_topic: may hold only A-Z a-z 0-9 . _ -");
+    if (t->handler != NULL && t->kafka_topic != NULL) {
+        if (asprintf(&t->dead_letter, "%s-dlt", t->kafka_topic) < 0)
+            t->dead_letter = NULL;
+        else if (!topic_name_valid(t->dead_letter, strlen(t->dead_letter)))
+            config_report_error(report, t->place, "kafka_topic: %s leaves no room for its dead "
+                                                  "letter topic's -dlt",
+                                t->kafka_topic);
+    }
     if (t->key != NULL && !pointer_valid(t->key))
         config_report_error(report, t->key_place, "key: \"%s\" is not a JSON Pointer such as /userId",
                             t->key);
@@ -171,6 +179,11 @@ static void check_unique(struct config *c, struct config_report *report)
             if (same(t->topic, other->topic))
                 config_report_error(report, t->place, "topic: %s stands in %s too", t->topic,
                                     other->place);
+            else if (same(t->kafka_topic, other->dead_letter) ||
+                     same(t->dead_letter, other->kafka_topic))
+                config_report_error(report, t->place, "kafka_topic: %s and %s: one is the other's "
+                                                      "dead letter topic",
+                                    t->kafka_topic, other->kafka_topic);
             else if (same(t->kafka_topic, other->kafka_topic))
                 config_report_error(report, t->place, "kafka_topic: %s stands in %s too",
                                     t->kafka_topic, other->place);
@@ -228,6 +241,7 @@ void topics_done(struct config *c)
 
         free(t->topic);
         free(t->kafka_topic);
+        free(t->dead_letter);
         free(t->handler);
         free(t->route);
         free(t->key);

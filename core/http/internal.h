@@ -87,6 +87,8 @@ struct http_waiter {
 };
 
 void latch_init(struct latch *latch);
+void latch_expect(struct latch *latch);     /* one more to wait for */
+void latch_count_down(struct latch *latch); /* any thread; touches nothing afterwards */
 void latch_wait(struct latch *latch); /* until every waiter was answered */
 void latch_done(struct latch *latch);
 void http_waiter_init(struct http_waiter *w, struct latch *latch); /* one more to wait for */

@@ -146,18 +146,14 @@ static const char *state_of(const struct store_view *view)
 struct lookup {
     struct strbuf body;
     const char *id;
-    bool found;
+    bool found, away;
+    struct latch latch;
 };
 
-/* Called once, before orchestrator_lookup returns: memory answers at once. */
-static void looked_up(void *arg, const struct store_view *view)
+static void write_task(struct lookup *l, const struct store_view *view)
 {
     static const char *const members[] = {"status", "error", "errors", "endTime", "result"};
-    struct lookup *l = arg;
 
-    if (view == NULL)
-        return;
-    l->found = true;
     json_begin_object(&l->body);
     json_member_string(&l->body, "id", l->id);
     json_member_string(&l->body, "topic", view->topic);
@@ -175,15 +171,32 @@ static void looked_up(void *arg, const struct store_view *view)
     json_end_object(&l->body);
 }
 
+/* This thread, or one of the store; called once. */
+static void looked_up(void *arg, const struct store_view *view, bool away)
+{
+    struct lookup *l = arg;
+
+    l->found = view != NULL;
+    l->away = away;
+    if (view != NULL)
+        write_task(l, view);
+    latch_count_down(&l->latch);
+}
+
 void tasks_get(struct request *r, const char *id)
 {
     struct lookup l = {.id = id};
 
-    if (task_id_valid(id, strlen(id)))
+    if (task_id_valid(id, strlen(id))) {
+        latch_init(&l.latch);
+        latch_expect(&l.latch);
         orchestrator_lookup(r->server->world.orchestrator, "", id, looked_up, &l);
+        latch_wait(&l.latch);
+        latch_done(&l.latch);
+    }
     if (l.found)
         respond(r, 200, "application/json", NULL, &l.body);
     else
-        respond_error(r, ERROR_UNKNOWN_TASK, NULL, NULL);
+        respond_error(r, l.away ? ERROR_STORE_UNAVAILABLE : ERROR_UNKNOWN_TASK, NULL, NULL);
     strbuf_done(&l.body);
 }

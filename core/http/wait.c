@@ -22,8 +22,15 @@ void latch_wait(struct latch *latch)
     pthread_mutex_unlock(&latch->lock);
 }
 
+void latch_expect(struct latch *latch)
+{
+    pthread_mutex_lock(&latch->lock);
+    latch->left++;
+    pthread_mutex_unlock(&latch->lock);
+}
+
 /* The signal is given under the lock: the waiting thread may destroy the latch right after. */
-static void count_down(struct latch *latch)
+void latch_count_down(struct latch *latch)
 {
     pthread_mutex_lock(&latch->lock);
     if (--latch->left == 0)
@@ -38,20 +45,18 @@ static void on_answer(struct waiter *waiter, const struct answer *answer)
 
     w->answer = *answer;
     buf_ref(w->answer.body);
-    count_down(w->latch);
+    latch_count_down(w->latch);
 }
 
 void http_waiter_init(struct http_waiter *w, struct latch *latch)
 {
     *w = (struct http_waiter){.waiter.answer = on_answer, .latch = latch};
-    pthread_mutex_lock(&latch->lock);
-    latch->left++;
-    pthread_mutex_unlock(&latch->lock);
+    latch_expect(latch);
 }
 
 void http_waiter_cancel(struct http_waiter *w)
 {
-    count_down(w->latch);
+    latch_count_down(w->latch);
 }
 
 void http_waiter_done(struct http_waiter *w)

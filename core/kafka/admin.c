@@ -18,25 +18,37 @@
 #include "base/util.h"
 #include "kafka/internal.h"
 
-enum { START_MS = 200, CREATE_TIMEOUT_MS = 5000 };
+/* Replies are worth nothing once nobody waits for them; the longest wait is an hour. */
+#define REPLY_RETENTION_MS "7200000"
 
-static const char *handle_name(const struct kafka *k, size_t i)
-{
-    return i < k->topics->count ? k->topics->items[i].config->kafka_topic
-                                : k->config->kafka_reply_topic;
-}
+enum { START_MS = 200, CREATE_TIMEOUT_MS = 5000, OTHERS_TRIES = 50 };
 
 int admin_open(struct kafka *k)
 {
-    size_t n = k->topics->count + 1;
+    size_t count = k->topics->count;
+    struct wanted_topic *w;
 
-    k->handles = calloc(n, sizeof(*k->handles));
-    k->topic_partitions = calloc(n, sizeof(*k->topic_partitions));
-    if (k->handles == NULL || k->topic_partitions == NULL)
+    k->n_wanted = count + 1;
+    k->wanted = calloc(2 * count + 1, sizeof(*k->wanted));
+    if (k->wanted == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        k->handles[i] = rd_kafka_topic_new(k->producer, handle_name(k, i), NULL);
-        if (k->handles[i] == NULL)
+    for (size_t i = 0; i < count; i++) {
+        const struct topic_config *t = k->topics->items[i].config;
+
+        k->wanted[i] = (struct wanted_topic){
+            .name = t->kafka_topic, .create = t->create ? t->partitions : 0, .needed = true};
+        if (t->dead_letter != NULL)
+            k->wanted[k->n_wanted++] = (struct wanted_topic){.name = t->dead_letter,
+                                                             .create = k->wanted[i].create};
+    }
+    k->wanted[count] = (struct wanted_topic){.name = k->config->kafka_reply_topic,
+                                             .create = k->config->kafka_reply_partitions,
+                                             .needed = true,
+                                             .retention = REPLY_RETENTION_MS};
+    for (size_t i = 0; i < k->n_wanted; i++) {
+        w = &k->wanted[i];
+        w->handle = rd_kafka_topic_new(k->producer, w->name, NULL);
+        if (w->handle == NULL)
             return -ENOMEM;
     }
     return 0;
@@ -44,41 +56,49 @@ int admin_open(struct kafka *k)
 
 void admin_close(struct kafka *k)
 {
-    for (size_t i = 0; k->handles != NULL && i < k->topics->count + 1; i++)
-        if (k->handles[i] != NULL)
-            rd_kafka_topic_destroy(k->handles[i]);
-    free(k->handles);
-    free(k->topic_partitions);
+    for (size_t i = 0; k->wanted != NULL && i < k->n_wanted; i++)
+        if (k->wanted[i].handle != NULL)
+            rd_kafka_topic_destroy(k->wanted[i].handle);
+    free(k->wanted);
 }
 
-/* Notes what the cluster says. False when a broker did not answer; *ret_missing: topics it lacks. */
-static bool look(struct kafka *k, size_t *ret_missing)
+/* What the cluster lacks. */
+struct missing {
+    size_t needed; /* nothing works without */
+    size_t others; /* and that we may create */
+};
+
+/* Notes what the cluster says. False when a broker did not answer. */
+static bool look(struct kafka *k, struct missing *ret)
 {
     const struct rd_kafka_metadata *metadata;
-    size_t n = k->topics->count + 1;
 
+    *ret = (struct missing){0};
     /* all_topics 0: those that the producer has handles of */
     if (rd_kafka_metadata(k->producer, 0, NULL, &metadata, PROBE_TIMEOUT_MS) !=
         RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
     atomic_store(&k->brokers, metadata->broker_cnt);
-    *ret_missing = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < k->n_wanted; i++) {
+        struct wanted_topic *w = &k->wanted[i];
         int partitions = 0;
 
         for (int t = 0; t < metadata->topic_cnt; t++) {
             const struct rd_kafka_metadata_topic *topic = &metadata->topics[t];
             bool led = topic->err == RD_KAFKA_RESP_ERR_NO_ERROR;
 
-            if (strcmp(topic->topic, handle_name(k, i)) != 0)
+            if (strcmp(topic->topic, w->name) != 0)
                 continue;
             for (int p = 0; p < topic->partition_cnt; p++)
                 led &= topic->partitions[p].leader >= 0;
             if (led)
                 partitions = topic->partition_cnt;
         }
-        atomic_store(&k->topic_partitions[i], partitions);
-        *ret_missing += partitions == 0;
+        atomic_store(&w->partitions, partitions);
+        if (partitions == 0 && w->needed)
+            ret->needed++;
+        else if (partitions == 0 && w->create > 0)
+            ret->others++;
     }
     rd_kafka_metadata_destroy(metadata);
     return true;
@@ -124,38 +144,41 @@ static void request_topics(struct kafka *k, rd_kafka_NewTopic_t **new_topics, si
     rd_kafka_AdminOptions_destroy(options);
 }
 
+/* NULL when it cannot be. */
+static rd_kafka_NewTopic_t *new_topic(const struct kafka *k, const struct wanted_topic *w)
+{
+    char error[256];
+    rd_kafka_NewTopic_t *topic =
+        rd_kafka_NewTopic_new(w->name, (int)w->create, (int)k->config->kafka_replication_factor,
+                              error, sizeof(error));
+
+    if (topic == NULL)
+        log_error("kafka", "cannot create topic %s: %s", w->name, error);
+    else if (w->retention != NULL)
+        rd_kafka_NewTopic_set_config(topic, "retention.ms", w->retention);
+    return topic;
+}
+
 /* Creates what is missing and may be created; says once what is missing and may not. */
 static void create_missing(struct kafka *k, bool *told)
 {
-    size_t count = k->topics->count, n = 0;
-    rd_kafka_NewTopic_t **new_topics = calloc(count + 1, sizeof(rd_kafka_NewTopic_t *));
+    rd_kafka_NewTopic_t **new_topics = calloc(k->n_wanted, sizeof(rd_kafka_NewTopic_t *));
+    size_t n = 0;
 
-    for (size_t i = 0; new_topics != NULL && i < count + 1; i++) {
-        bool create = i == count || k->topics->items[i].config->create;
-        int64_t partitions = i == count ? k->config->kafka_reply_partitions
-                                        : k->topics->items[i].config->partitions;
+    for (size_t i = 0; new_topics != NULL && i < k->n_wanted; i++) {
+        const struct wanted_topic *w = &k->wanted[i];
         rd_kafka_NewTopic_t *topic;
-        char error[256];
 
-        if (atomic_load(&k->topic_partitions[i]) > 0)
+        if (atomic_load(&w->partitions) > 0)
             continue;
-        if (!create) {
+        if (w->create == 0) {
             if (!*told)
-                log_error("kafka", "topic %s does not exist, and its `create` is false",
-                          handle_name(k, i));
-            continue;
-        }
-        if (k->embedded != NULL) {
-            devbroker_create_topic(k->embedded, handle_name(k, i), (int)partitions);
-            continue;
-        }
-        topic = rd_kafka_NewTopic_new(handle_name(k, i), (int)partitions,
-                                      (int)k->config->kafka_replication_factor, error,
-                                      sizeof(error));
-        if (topic == NULL)
-            log_error("kafka", "cannot create topic %s: %s", handle_name(k, i), error);
-        else
+                log_error("kafka", "topic %s does not exist, and `create` is false", w->name);
+        } else if (k->embedded != NULL) {
+            devbroker_create_topic(k->embedded, w->name, (int)w->create);
+        } else if ((topic = new_topic(k, w)) != NULL) {
             new_topics[n++] = topic;
+        }
     }
     *told = true;
     if (n > 0) {
@@ -181,30 +204,45 @@ static bool pause_for(struct kafka *k, int ms)
     return stop;
 }
 
+/* Replies are seen from now on. False: not yet. */
+static bool listen_to_replies(struct kafka *k)
+{
+    if (!k->gateway)
+        return true;
+    if (k->shared)
+        return atomic_load(&k->reply_group.ready);
+    return replies_consume(k, atomic_load(&k->wanted[k->topics->count].partitions));
+}
+
 static bool make_ready(struct kafka *k)
 {
     bool told_waiting = false, told_missing = false;
     int tries = 0;
 
     for (;;) {
-        size_t missing = 0;
+        struct missing missing;
+        bool answered = look(k, &missing);
 
-        if (!look(k, &missing)) {
+        if (!answered) {
             if (!told_waiting)
                 log_info("kafka", "waiting for a broker to answer");
             told_waiting = true;
-        } else if (missing == 0) {
+        } else if (missing.needed + missing.others == 0) {
             break;
         } else if (tries++ % 10 == 0) { /* a topic just created needs a moment to have a leader */
             create_missing(k, &told_missing);
         }
-        if (pause_for(k, missing > 0 && tries % 10 != 0 ? START_MS / 10 : START_MS))
+        if (answered && missing.needed == 0 && tries > OTHERS_TRIES)
+            break;
+        if (pause_for(k, answered && tries % 10 != 0 ? START_MS / 10 : START_MS))
             return false;
     }
     atomic_store(&k->topics_ready, true);
     tasks_subscribe(k);
-    while (!replies_consume(k, atomic_load(&k->topic_partitions[k->topics->count])))
-        if (pause_for(k, START_MS))
+    if (k->gateway && k->shared)
+        reply_group_subscribe(k);
+    while (!listen_to_replies(k))
+        if (pause_for(k, k->shared ? START_MS / 10 : START_MS))
             return false;
     atomic_store(&k->replies_ready, true);
     return true;
@@ -219,12 +257,11 @@ static void *admin_main(void *arg)
     orchestrator_on_bus(k->orchestrator, true);
     log_info("kafka", "ready");
     while (!pause_for(k, orchestrator_bus_up(k->orchestrator) ? PROBE_MS : START_MS)) {
-        size_t missing = 0;
+        struct missing missing;
         bool up = look(k, &missing);
-        int replies = atomic_load(&k->topic_partitions[k->topics->count]);
 
-        if (up && replies > k->replies_partitions)
-            up = replies_consume(k, replies);
+        if (up)
+            up = listen_to_replies(k);
         if (up != orchestrator_bus_up(k->orchestrator))
             log_info("kafka", up ? "brokers answer again" : "no broker answers");
         orchestrator_on_bus(k->orchestrator, up);

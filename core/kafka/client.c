@@ -143,8 +143,11 @@ void client_deliver(const rd_kafka_message_t *m, size_t topic,
         .value = m->payload,
         .value_len = m->len,
     };
+    rd_kafka_timestamp_type_t type;
     rd_kafka_headers_t *list;
 
+    record.timestamp = rd_kafka_message_timestamp(m, &type);
+    record.log_append_time = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
     if (rd_kafka_message_headers(m, &list) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         size_t n = rd_kafka_header_cnt(list);
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "kafka/group.h"
 #include "kafka/kafka.h"
 
 enum { POLL_MS = 100, PROBE_MS = 2000, PROBE_TIMEOUT_MS = 1000 };
@@ -25,6 +26,8 @@ struct kafka {
     struct metrics *metrics;
     struct orchestrator *orchestrator;
     struct devbroker *embedded; /* NULL: real brokers */
+    bool gateway, worker;       /* roles */
+    bool shared;                /* the store is: replies may come to any pod */
     void (*fatal)(void *ctx);
     void *fatal_ctx;
     atomic_flag fatal_told;
@@ -35,16 +38,11 @@ struct kafka {
     bool delivery_running;
     atomic_bool delivery_stop;
 
-    /* tasks.c; NULL when no topic has a handler */
-    rd_kafka_t *tasks;
-    rd_kafka_queue_t *tasks_queue;
-    pthread_t tasks_thread;
-    atomic_bool tasks_stop;
-    _Atomic int64_t tasks_deadline;
-    struct revocation *revocation; /* under way; owned by the tasks thread */
-    bool tasks_running;
+    /* tasks.c; not opened when no topic has a handler here */
+    struct group tasks;
+    rd_kafka_topic_partition_list_t *fresh; /* their end is not known yet; its thread's */
 
-    /* replies.c */
+    /* replies.c: all partitions of the reply topic from their ends, when the store is not shared */
     rd_kafka_t *replies;
     rd_kafka_topic_t *replies_topic;
     rd_kafka_queue_t *replies_queue;
@@ -53,8 +51,12 @@ struct kafka {
     atomic_bool replies_stop;
     int replies_partitions; /* consumed so far; admin thread only */
 
+    /* reply_group.c: our share of the reply topic, when it is */
+    struct group reply_group;
+
     /* admin.c */
-    rd_kafka_topic_t **handles; /* the producer's, one a topic, then the reply topic */
+    struct wanted_topic *wanted; /* topics, in their order; the reply topic; dead letter topics */
+    size_t n_wanted;
     pthread_t admin_thread;
     bool admin_running;
     pthread_mutex_t admin_lock;
@@ -62,10 +64,18 @@ struct kafka {
     bool admin_stop;
     bool admin_probe; /* at once */
 
-    /* for kafka_status */
-    atomic_bool topics_ready, replies_ready, tasks_ready;
-    atomic_int brokers, partitions;
-    atomic_int *topic_partitions;
+    atomic_bool topics_ready, replies_ready; /* for kafka_status */
+    atomic_int brokers;
+};
+
+/* A topic that is to exist. */
+struct wanted_topic {
+    const char *name;
+    int64_t create; /* with so many partitions; 0: it is for others to create */
+    bool needed;    /* before anything is sent */
+    const char *retention; /* in ms, when created; NULL: the broker's */
+    rd_kafka_topic_t *handle; /* the producer's */
+    atomic_int partitions;    /* as last seen; 0: it does not exist */
 };
 
 /* client.c */
@@ -86,10 +96,11 @@ extern const struct bus_ops kafka_bus_ops;
 
 /* tasks.c */
 int tasks_open(struct kafka *k, char **ret_why);
-int tasks_start(struct kafka *k);
 void tasks_subscribe(struct kafka *k); /* once all topics exist; admin thread */
-void tasks_stop(struct kafka *k, int64_t deadline);
-void tasks_wake(struct kafka *k);
+
+/* reply_group.c */
+int reply_group_open(struct kafka *k, char **ret_why);
+void reply_group_subscribe(struct kafka *k); /* admin thread */
 
 /* replies.c */
 int replies_open(struct kafka *k, char **ret_why);

@@ -9,7 +9,8 @@
 #include "kafka/internal.h"
 
 int kafka_new(const struct config *config, const struct topic_table *topics,
-              struct metrics *metrics, bool embedded, struct kafka **ret, char **ret_why)
+              struct metrics *metrics, bool embedded, bool shared, struct kafka **ret,
+              char **ret_why)
 {
     struct kafka *k = calloc(1, sizeof(*k));
     int r = 0;
@@ -19,6 +20,9 @@ int kafka_new(const struct config *config, const struct topic_table *topics,
     k->config = config;
     k->topics = topics;
     k->metrics = metrics;
+    k->shared = shared;
+    k->gateway = config->gateway;
+    k->worker = config->worker;
     pthread_mutex_init(&k->admin_lock, NULL);
     cond_init_monotonic(&k->admin_wake);
     if (embedded) {
@@ -29,8 +33,8 @@ int kafka_new(const struct config *config, const struct topic_table *topics,
         r = producer_open(k, ret_why);
     if (r == 0)
         r = tasks_open(k, ret_why);
-    if (r == 0)
-        r = replies_open(k, ret_why);
+    if (r == 0 && k->gateway)
+        r = shared ? reply_group_open(k, ret_why) : replies_open(k, ret_why);
     if (r == 0)
         r = admin_open(k);
     if (r < 0) {
@@ -52,10 +56,10 @@ void kafka_free(struct kafka *k)
         rd_kafka_topic_destroy(k->replies_topic);
     if (k->replies != NULL)
         rd_kafka_destroy(k->replies);
-    if (k->tasks_queue != NULL)
-        rd_kafka_queue_destroy(k->tasks_queue);
-    if (k->tasks != NULL) /* kafka_stop_tasks closed it, or gave up doing so */
-        rd_kafka_destroy_flags(k->tasks, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    group_close(&k->reply_group);
+    group_close(&k->tasks);
+    if (k->fresh != NULL)
+        rd_kafka_topic_partition_list_destroy(k->fresh);
     if (k->producer != NULL)
         rd_kafka_destroy(k->producer);
     devbroker_free(k->embedded);
@@ -77,10 +81,12 @@ int kafka_start(struct kafka *k, struct orchestrator *o, void (*fatal)(void *ctx
     k->fatal = fatal;
     k->fatal_ctx = ctx;
     r = producer_start(k);
-    if (r == 0)
+    if (r == 0 && k->replies != NULL)
         r = replies_start(k);
-    if (r == 0)
-        r = tasks_start(k);
+    if (r == 0 && k->reply_group.rk != NULL)
+        r = group_start(&k->reply_group);
+    if (r == 0 && k->tasks.rk != NULL)
+        r = group_start(&k->tasks);
     if (r == 0)
         r = admin_start(k);
     return r;
@@ -89,13 +95,14 @@ int kafka_start(struct kafka *k, struct orchestrator *o, void (*fatal)(void *ctx
 void kafka_stop_tasks(struct kafka *k, int64_t deadline)
 {
     admin_stop(k);
-    tasks_stop(k, deadline);
+    group_stop(&k->tasks, deadline);
 }
 
 void kafka_stop(struct kafka *k, int64_t deadline)
 {
     producer_stop(k, deadline);
     replies_stop(k);
+    group_stop(&k->reply_group, deadline);
 }
 
 void kafka_status(const struct kafka *k, struct kafka_status *ret)
@@ -104,9 +111,11 @@ void kafka_status(const struct kafka *k, struct kafka_status *ret)
         .up = orchestrator_bus_up(k->orchestrator),
         .topics_ready = atomic_load(&k->topics_ready),
         .replies_ready = atomic_load(&k->replies_ready),
-        .tasks_ready = atomic_load(&k->tasks_ready),
+        .tasks_ready = atomic_load(&k->tasks.ready),
         .brokers = atomic_load(&k->brokers),
-        .partitions = atomic_load(&k->partitions),
+        .partitions = atomic_load(&k->tasks.partitions),
+        .reply_partitions = k->shared ? atomic_load(&k->reply_group.partitions)
+                                      : k->replies_ready ? atomic_load(&k->wanted[k->topics->count].partitions) : 0,
     };
 }
 
@@ -117,5 +126,5 @@ const char *kafka_embedded_address(const struct kafka *k)
 
 int kafka_partitions(const struct kafka *k, size_t topic)
 {
-    return atomic_load(&k->topic_partitions[topic]);
+    return atomic_load(&k->wanted[topic].partitions);
 }

@@ -1,6 +1,8 @@
 /*
  * bus.h over librdkafka. Three clients, so that none waits for another: a producer, a consumer of
- * tasks (a group), a consumer of replies (no group: every partition, from its end). Four threads:
+ * tasks (a group), a consumer of replies (a group when pods share a store; else every partition, from its
+ * end). A pod without the role `worker` has no consumer of tasks, one without `gateway` none of replies.
+ * Four threads:
  *
  *   kafka-admin     waits for the brokers, creates and looks up topics, then probes every 2 s
  *   kafka-delivery  the producer's acknowledgements -> orchestrator_on_sent
@@ -22,10 +24,11 @@ struct kafka;
 
 /*
  * Makes the clients; nothing connects yet. With `embedded` the brokers are librdkafka's mock cluster
- * in this process. Returns 0, or -EINVAL with one sentence in *ret_why (heap).
+ * in this process. With `shared` the store is Redis: replies are consumed by a group. Returns 0, or -EINVAL with one sentence in *ret_why (heap).
  */
 int kafka_new(const struct config *config, const struct topic_table *topics,
-              struct metrics *metrics, bool embedded, struct kafka **ret, char **ret_why);
+              struct metrics *metrics, bool embedded, bool shared, struct kafka **ret,
+              char **ret_why);
 
 /* Everything was stopped. May be NULL. */
 void kafka_free(struct kafka *k);
@@ -49,6 +52,7 @@ struct kafka_status {
     bool tasks_ready;    /* the group has told our share, or nothing is handled here */
     int brokers;         /* in the cluster, as last seen */
     int partitions;      /* of tasks, assigned to us */
+    int reply_partitions; /* of the reply topic, consumed by us */
 };
 
 /* Any thread. */

@@ -83,7 +83,7 @@ static enum bus_result kafka_send(void *ctx, const struct bus_message *m, uint64
 
 static void kafka_wake(void *ctx)
 {
-    tasks_wake(ctx);
+    group_wake(&((struct kafka *)ctx)->tasks);
 }
 
 const struct bus_ops kafka_bus_ops = {.send = kafka_send, .wake = kafka_wake};

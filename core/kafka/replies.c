@@ -35,9 +35,12 @@ int replies_open(struct kafka *k, char **ret_why)
 bool replies_consume(struct kafka *k, int count)
 {
     const char *topic = k->config->kafka_reply_topic;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+    rd_kafka_topic_partition_list_t *list;
     rd_kafka_resp_err_t error;
 
+    if (count <= k->replies_partitions)
+        return true;
+    list = rd_kafka_topic_partition_list_new(count);
     for (int i = k->replies_partitions; i < count; i++)
         rd_kafka_topic_partition_list_add(list, topic, i)->offset = RD_KAFKA_OFFSET_END;
     /* ListOffsets takes the logical offset for a time: the end of each partition, in one go. */

@@ -38,6 +38,7 @@ struct memory_store {
     struct entry *by_correlation, *by_id;
     struct heap live;
     struct entry *finished;
+    struct store_listener listener;
 };
 
 /* What an entry costs besides its body, roughly. */
@@ -258,8 +259,7 @@ static enum store_verdict keep(struct memory_store *s, const struct uuid *correl
 }
 
 static void memory_complete(void *ctx, const struct uuid *correlation,
-                            const struct reply_text *reply, int attempts, store_completed *done,
-                            void *arg)
+                            const struct store_reply *reply, store_completed *done, void *arg)
 {
     struct memory_store *s = ctx;
     BUF_CLEANUP struct buf *body = NULL;
@@ -269,10 +269,14 @@ static void memory_complete(void *ctx, const struct uuid *correlation,
     enum store_verdict verdict = identify(s, correlation, id, &topic);
 
     if (verdict == STORE_FIRST) {
-        body = response_from_reply(reply, id, topic, clock_wall(s->clock), s->max_depth, &outcome);
-        verdict = body == NULL ? STORE_FAILED : keep(s, correlation, outcome, body, attempts);
+        body = response_from_reply(&reply->text, id, topic, clock_wall(s->clock), s->max_depth,
+                                   &outcome);
+        verdict = body == NULL ? STORE_FAILED
+                               : keep(s, correlation, outcome, body, reply->attempts);
     }
-    done(arg, correlation, verdict, outcome, verdict == STORE_FIRST ? body : NULL);
+    if (verdict == STORE_FIRST && s->listener.result != NULL)
+        s->listener.result(s->listener.arg, correlation, outcome, body);
+    done(arg, verdict);
 }
 
 static void memory_lookup(void *ctx, const char *caller, const char *id, store_looked_up *done,
@@ -298,7 +302,31 @@ static void memory_lookup(void *ctx, const char *caller, const char *id, store_l
         pthread_mutex_unlock(&s->lock);
         free(wanted);
     }
-    done(arg, e == NULL ? NULL : &view);
+    done(arg, e == NULL ? NULL : &view, false);
+}
+
+/* One process knows of no crash. */
+static void memory_attempt(void *ctx, const struct store_attempt *a, store_attempted_fn *done,
+                           void *arg)
+{
+    (void)ctx;
+    (void)a;
+    done(arg, STORE_NO_ANSWER, 0, NULL);
+}
+
+static void memory_attempt_over(void *ctx, const char *topic, int32_t partition, int64_t offset)
+{
+    (void)ctx;
+    (void)topic;
+    (void)partition;
+    (void)offset;
+}
+
+static void memory_listen(void *ctx, const struct store_listener *listener)
+{
+    struct memory_store *s = ctx;
+
+    s->listener = *listener;
 }
 
 static int64_t memory_tick(void *ctx, int64_t now)
@@ -324,10 +352,13 @@ static int64_t memory_tick(void *ctx, int64_t now)
 struct store memory_store_port(struct memory_store *s)
 {
     static const struct store_ops ops = {
+        .listen = memory_listen,
         .begin = memory_begin,
         .forget = memory_forget,
         .complete = memory_complete,
         .lookup = memory_lookup,
+        .attempt = memory_attempt,
+        .attempt_over = memory_attempt_over,
         .tick = memory_tick,
     };
 

@@ -10,7 +10,8 @@ static bool kafka_ready(const struct ops_facts *f)
 int ops_health(const struct ops_facts *f, struct strbuf *out)
 {
     bool up = f->kafka_up;
-    const char *status = !up ? "down" : kafka_ready(f) && !f->draining ? "ok" : "degraded";
+    bool well = kafka_ready(f) && !f->draining && (!f->shared || f->store_up);
+    const char *status = !up ? "down" : well ? "ok" : "degraded";
 
     json_begin_object(out);
     json_member_string(out, "status", status);
@@ -23,8 +24,15 @@ int ops_health(const struct ops_facts *f, struct strbuf *out)
     json_member_boolean(out, "consumer", up && f->tasks_ready);
     json_member_boolean(out, "replies", up && f->replies_ready);
     json_member_int(out, "partitions", f->partitions);
+    json_member_int(out, "replyPartitions", f->reply_partitions);
     json_end_object(out);
-    json_member_string(out, "store", "memory");
+    json_member_string(out, "store", f->shared ? "redis" : "memory");
+    if (f->shared) {
+        json_key(out, "redis");
+        json_begin_object(out);
+        json_member_boolean(out, "connected", f->store_up);
+        json_end_object(out);
+    }
     json_member_int(out, "pending", (int64_t)f->pending);
     json_member_int(out, "pendingLimit", (int64_t)f->pending_limit);
     json_end_object(out);
@@ -45,7 +53,8 @@ int ops_ready(const struct ops_facts *f, bool verbose, struct strbuf *out)
     bool ready = kafka_ready(f) && workers && !f->draining;
 
     json_begin_object(out);
-    json_member_string(out, "status", ready ? "ready" : "not ready");
+    json_member_string(out, "status",
+                       !ready ? "not ready" : f->shared && !f->store_up ? "degraded" : "ready");
     if (verbose) {
         json_key(out, "checks");
         json_begin_array(out);
@@ -53,6 +62,8 @@ int ops_ready(const struct ops_facts *f, bool verbose, struct strbuf *out)
         check(out, "topics", f->topics_ready);
         check(out, "replies", f->replies_ready);
         check(out, "tasks", f->tasks_ready);
+        if (f->shared)
+            check(out, "redis", f->store_up);
         check(out, "workers", workers);
         check(out, "not draining", !f->draining);
         json_end_array(out);

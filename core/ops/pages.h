@@ -9,7 +9,9 @@
 
 struct ops_facts {
     bool kafka_up, topics_ready, replies_ready, tasks_ready;
-    int brokers, partitions;
+    bool shared, store_up; /* the store: other pods see it; it answers */
+    bool gateway;
+    int brokers, partitions, reply_partitions;
     size_t pending, pending_limit;
     size_t workers, workers_busy;
     bool draining;

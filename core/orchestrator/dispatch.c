@@ -21,6 +21,7 @@ struct dispatch {
     size_t topic_queue, unfinished_span, parked_per_key;
     size_t active; /* running or closing, stale ones too; threads between dispatch_ran and _leave */
     bool stopped;
+    int64_t polled, fence; /* monotonic; ns without a poll after which nothing is run */
     size_t n_queues;
     struct topic_queue queues[];
 };
@@ -38,6 +39,7 @@ struct dispatch *dispatch_new(const struct config *config, const struct topic_ta
     d->topic_queue = (size_t)config->limit_topic_queue;
     d->unfinished_span = (size_t)config->limit_unfinished_span;
     d->parked_per_key = (size_t)config->limit_parked_per_key;
+    d->fence = config->kafka_session_timeout / 2;
     d->n_queues = topics->count;
     for (size_t i = 0; i < topics->count; i++)
         d->queues[i].topic = &topics->items[i];
@@ -58,15 +60,6 @@ void dispatch_free(struct dispatch *d)
     pthread_cond_destroy(&d->idle);
     pthread_mutex_destroy(&d->lock);
     free(d);
-}
-
-void work_free(struct work *work)
-{
-    if (work == NULL)
-        return;
-    buf_unref(work->reply);
-    free(work->record);
-    free(work);
 }
 
 static struct partition *find(struct dispatch *d, size_t topic, int32_t number)
@@ -146,10 +139,12 @@ struct work *dispatch_offer(struct dispatch *d, const struct record *record)
     }
     pthread_mutex_lock(&d->lock);
     p = find(d, record->topic, record->partition);
-    if (p == NULL || p->revoked || p->lost_offset >= 0 || record->offset < p->next_offset) {
+    if (d->stopped || p == NULL || p->revoked || p->lost_offset >= 0 ||
+        record->offset < p->next_offset) {
         metric_inc(d->metrics, METRIC_RECORDS_STALE, q->topic->index);
     } else if (work != NULL && work->record != NULL && enqueue(d, q, p, work)) {
         taken = true;
+        work->redelivered = record->offset < p->end;
         start = pump(d, q);
     } else {
         metric_inc(d->metrics, METRIC_RECORDS_REWOUND, q->topic->index);
@@ -184,6 +179,49 @@ static void leave(struct dispatch *d)
 {
     if (--d->active == 0)
         pthread_cond_broadcast(&d->idle);
+}
+
+bool dispatch_may_run(struct dispatch *d, const struct work *work, int64_t now)
+{
+    bool may;
+
+    pthread_mutex_lock(&d->lock);
+    may = !d->stopped && work->partition != NULL &&
+          (d->polled == 0 || now - d->polled <= d->fence);
+    pthread_mutex_unlock(&d->lock);
+    return may;
+}
+
+void dispatch_abandon(struct dispatch *d, struct work *work)
+{
+    struct topic_queue *q = &d->queues[work->record->topic];
+    struct work *next;
+
+    pthread_mutex_lock(&d->lock);
+    assert(work->state == WORK_RUNNING);
+    q->running--;
+    next = partition_leave_lane(work, d->parked_per_key);
+    if (next != NULL) /* only to be dropped: nothing is started until the partition starts anew */
+        work_list_push(&q->ready, next);
+    if (work->partition != NULL) {
+        work->partition->active--;
+        partition_give_back(work->partition, work);
+    }
+    metric_inc(d->metrics, METRIC_RECORDS_STALE, work->topic->index);
+    leave(d);
+    pthread_mutex_unlock(&d->lock);
+    work_free(work);
+}
+
+void dispatch_end(struct dispatch *d, size_t topic, int32_t partition, int64_t end)
+{
+    struct partition *p;
+
+    pthread_mutex_lock(&d->lock);
+    p = find(d, topic, partition);
+    if (p != NULL)
+        p->end = end;
+    pthread_mutex_unlock(&d->lock);
 }
 
 void dispatch_leave(struct dispatch *d)
@@ -236,21 +274,44 @@ static struct work_list take_of(struct work_list *list, const struct partition *
     return taken;
 }
 
+/* Locked. */
+static void drop_queued(struct dispatch *d, struct partition *p)
+{
+    struct topic_queue *q = &d->queues[p->topic];
+    struct work_list ready = take_of(&q->ready, p);
+
+    q->queued -= partition_drop_queued(p, &ready);
+    show(d, q);
+}
+
 void dispatch_revoke(struct dispatch *d, size_t topic, int32_t partition)
 {
-    struct topic_queue *q = &d->queues[topic];
     struct partition *p;
 
     pthread_mutex_lock(&d->lock);
     p = find(d, topic, partition);
     if (p != NULL && !p->revoked) {
-        struct work_list ready = take_of(&q->ready, p);
-
         p->revoked = true;
-        q->queued -= partition_drop_queued(p, &ready);
-        show(d, q);
+        drop_queued(d, p);
     }
     pthread_mutex_unlock(&d->lock);
+}
+
+bool dispatch_polled(struct dispatch *d, int64_t now)
+{
+    bool gap;
+
+    pthread_mutex_lock(&d->lock);
+    gap = d->polled != 0 && now - d->polled > d->fence;
+    d->polled = now;
+    for (size_t i = 0; gap && i < d->n_queues; i++)
+        for (struct partition *p = d->queues[i].partitions; p != NULL; p = p->next)
+            if (!p->revoked) {
+                drop_queued(d, p);
+                partition_restart(p);
+            }
+    pthread_mutex_unlock(&d->lock);
+    return gap;
 }
 
 bool dispatch_idle(struct dispatch *d, size_t topic, int32_t partition)
@@ -301,26 +362,6 @@ bool dispatch_wait_idle(struct dispatch *d, int64_t deadline)
     return idle;
 }
 
-/* Locked. Fills in what is new about `p`; false when nothing is. */
-static bool news(struct dispatch *d, struct partition *p, struct partition_order *ret)
-{
-    int64_t offset = partition_commit_point(p);
-
-    *ret = (struct partition_order){
-        .topic = p->topic, .partition = p->number, .offset = -1, .rewind = p->lost_offset};
-    p->lost_offset = -1;
-    if (offset != p->told_offset)
-        ret->offset = p->told_offset = offset;
-    if (!p->revoked && !p->paused && above(d, p, 1)) {
-        ret->pause = p->paused = true;
-        metric_inc(d->metrics, METRIC_PARTITION_PAUSES, p->topic);
-    } else if (!p->revoked && p->paused && !above(d, p, 2)) {
-        ret->resume = true;
-        p->paused = false;
-    }
-    return ret->offset >= 0 || ret->rewind >= 0 || ret->pause || ret->resume;
-}
-
 void dispatch_collect(struct dispatch *d,
                       void (*take)(void *ctx, const struct partition_order *order), void *ctx)
 {
@@ -332,7 +373,8 @@ void dispatch_collect(struct dispatch *d,
         pthread_mutex_lock(&d->lock);
         for (size_t i = 0; i < d->n_queues; i++)
             for (struct partition *p = d->queues[i].partitions; p != NULL; p = p->next)
-                if (n < TW_ARRAY_LEN(orders) && news(d, p, &orders[n]))
+                if (n < TW_ARRAY_LEN(orders) &&
+                    partition_news(p, above(d, p, 1), above(d, p, 2), d->metrics, &orders[n]))
                     n++;
         pthread_mutex_unlock(&d->lock);
         for (size_t i = 0; i < n; i++)

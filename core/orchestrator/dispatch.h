@@ -5,9 +5,10 @@
  *   queued --start--> running --ran--> closing --finished--> (gone; the offset may move)
  *      |                 |                |
  *      +-----------------+----------------+-- partition revoked: dropped / finishes as stale
+ *                        `-- not run: abandoned, read again
  *
- * "closing": the handler returned, its key and place are free again; its further tasks and its reply
- * wait for the broker's acknowledgement. The functions lock for themselves. Those that return work
+ * "closing": the handler returned, its key and place are free again; its further tasks, its dead letter
+ * and its reply wait for the broker's acknowledgement. The functions lock for themselves. Those that return work
  * return what is to be started now: a list linked by `next`.
  */
 #pragma once
@@ -33,14 +34,22 @@ struct work {
     struct work *older, *newer;  /* in partition->unfinished */
     enum { WORK_QUEUED, WORK_RUNNING, WORK_CLOSING } state;
 
-    /* work.c, by one thread at a time: */
+    /* the others, by one thread at a time: */
+    struct orchestrator *o;
     char id[TASK_ID_MAX + 1]; /* "" when the record has no usable one */
-    struct buf *reply;     /* made when the handler is done; NULL: nobody wants one */
+    enum { STAGE_RUNNING, STAGE_PUBLISHING, STAGE_BURYING, STAGE_REPLYING } stage;
+    bool redelivered;         /* it may have been run before */
+    int attempts;             /* of it since, this one included; 0: not counted */
     enum outcome outcome;
-    bool replying;         /* the further tasks are acknowledged */
-    bool reply_small;      /* the error reply that stands in for one that cannot go */
-    unsigned reply_tries;
-    size_t sends_left;     /* under work_lock, as the following */
+    struct buf *reply;        /* made when the handler is done; NULL: nobody wants one */
+    bool hint_failed;         /* the partition the requester listens at does not exist */
+    bool reply_small;         /* the error reply that stands in for one that cannot go */
+    const char *letter_code;  /* NULL: no dead letter */
+    struct buf *letter_error;
+    bool letter_anywhere;     /* not on the record's own partition number */
+    bool buried;              /* the dead letter is acknowledged */
+    unsigned tries;           /* of this stage */
+    size_t sends_left;        /* under work_lock, as the following */
     bool publication_failed;
     struct heap_node retry; /* place != 0: waits to be sent again */
 };
@@ -67,6 +76,20 @@ struct work *dispatch_offer(struct dispatch *d, const struct record *record);
  * own that nobody joins, until its dispatch_leave. */
 struct work *dispatch_ran(struct dispatch *d, struct work *work);
 void dispatch_leave(struct dispatch *d);
+
+/*
+ * Whether a started work may run its handler now (monotonic). Not once dispatch_stop was called or its
+ * partition is no longer ours, and not while the group was not asked for news for over half a session:
+ * others may have the partition, and dispatch_polled will start it anew. Then it is to be abandoned.
+ */
+bool dispatch_may_run(struct dispatch *d, const struct work *work, int64_t now);
+
+/* Ends a started work that was not run; its record is read again. Frees it. */
+void dispatch_abandon(struct dispatch *d, struct work *work);
+
+/* See orchestrator_on_end, orchestrator_on_polled. */
+void dispatch_end(struct dispatch *d, size_t topic, int32_t partition, int64_t end);
+bool dispatch_polled(struct dispatch *d, int64_t now);
 
 /* Nothing more will happen to it; frees it. True when the consumer has something to collect. */
 bool dispatch_finished(struct dispatch *d, struct work *work);

@@ -4,13 +4,15 @@
  * A request enters the pending table before it is produced, because a reply can be faster than the
  * call that sends it. What can happen to it, and who answers:
  *
- *   reply arrives            -> store.complete -> first: answered with it      (reply consumer)
+ *   reply arrives            -> store.complete -> result: answered with it     (reply consumer)
+ *   it arrived at another pod -> woken, or looked up -> result                 (store's thread)
  *   broker refused it        -> 503, nothing was sent                          (delivery thread)
  *   broker's answer is lost  -> waits on: the reply may come; else 504 unknown (timer)
  *   wait is over             -> 504 timeout, the work goes on; 504 unknown while unacknowledged
  *   shutdown                 -> 503 draining                                   (main)
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +20,9 @@
 #include "orchestrator/internal.h"
 #include "orchestrator/wire.h"
 
-enum { HEADERS_OWN = 6, HEADERS_MAX = HEADERS_OWN + 32 };
+enum { HEADERS_OWN = 8, HEADERS_MAX = HEADERS_OWN + 32,
+       IDENTITY_MAX = CALLER_MAX + 1 + TASK_ID_MAX + 1 };
+
 
 struct orchestrator *orchestrator_new(const struct orchestrator_world *world)
 {
@@ -36,7 +40,10 @@ struct orchestrator *orchestrator_new(const struct orchestrator_world *world)
         return NULL;
     }
     pending_init(&o->pending, (size_t)world->config->limit_pending);
+    arrivals_init(&o->arrivals, (size_t)world->config->limit_reply_backlog, world->metrics);
     pthread_mutex_init(&o->work_lock, NULL);
+    atomic_init(&o->store_up, world->store.ops->again == NULL);
+    intake_listen(o);
     return o;
 }
 
@@ -47,6 +54,7 @@ void orchestrator_free(struct orchestrator *o)
     dispatch_free(o->dispatch);
     work_done(o);
     pending_done(&o->pending);
+    arrivals_done(&o->arrivals);
     pthread_mutex_destroy(&o->work_lock);
     free(o->reply_topic);
     free(o);
@@ -120,11 +128,27 @@ static enum error_code error_of(enum bus_result result)
     }
 }
 
+/* What our own workers honour: where we listen, and who we are. Returns how many it wrote. */
+static size_t own_headers(struct orchestrator *o, char hint[static 12], struct bus_header *out)
+{
+    int32_t partition = arrivals_hint(&o->arrivals);
+    size_t n = 0;
+
+    if (o->world.incarnation == NULL)
+        return 0; /* every pod sees every reply */
+    if (partition >= 0)
+        out[n++] = (struct bus_header){WIRE_REPLY_HINT, hint,
+                                       (size_t)sprintf(hint, "%d", (int)partition)};
+    out[n++] = (struct bus_header){WIRE_OWNER, o->world.incarnation, strlen(o->world.incarnation)};
+    return n;
+}
+
 static enum bus_result send_task(struct orchestrator *o, const struct submission *s,
                                  const struct uuid *correlation, uint64_t token)
 {
     char id[UUID_TEXT_LEN + 1], traceparent[WIRE_TRACEPARENT_LEN + 1];
     struct bus_header headers[HEADERS_MAX];
+    char hint[12];
     struct bus_message message = {
         .topic = s->topic->config->kafka_topic,
         .partition = -1,
@@ -150,6 +174,7 @@ static enum bus_result send_task(struct orchestrator *o, const struct submission
         headers[n++] = (struct bus_header){WIRE_CORRELATION_ID, id, UUID_TEXT_LEN};
         headers[n++] =
             (struct bus_header){WIRE_REPLY_TOPIC, o->reply_topic, strlen(o->reply_topic)};
+        n += own_headers(o, hint, &headers[n]);
     }
     headers[n++] = (struct bus_header){WIRE_CONTENT_TYPE, "application/json", 16};
     if (s->traceparent == NULL)
@@ -167,13 +192,26 @@ static enum bus_result send_task(struct orchestrator *o, const struct submission
     return o->world.bus.ops->send(o->world.bus.ctx, &message, token);
 }
 
+/* caller, NUL, id */
+static struct buf *identity_new(const char *caller, const char *id)
+{
+    char text[IDENTITY_MAX];
+    size_t len = strlen(caller) + 1;
+
+    assert(len <= CALLER_MAX + 1);
+    memcpy(text, caller, len);
+    memcpy(text + len, id, strlen(id) + 1);
+    return buf_new(text, len + strlen(id) + 1);
+}
+
 enum error_code orchestrator_submit(struct orchestrator *o, const struct submission *s,
                                     struct waiter *waiter)
 {
     struct metrics *metrics = o->world.metrics;
     struct store *store = &o->world.store;
     struct pending_view view = {
-        .topic = s->topic, .waiter = waiter, .reply_wanted = s->reply_wanted};
+        .topic = s->topic, .waiter = waiter, .reply_wanted = s->reply_wanted, .wait = s->wait};
+    BUF_CLEANUP struct buf *identity = NULL;
     int64_t deadline = INT64_MAX;
     enum bus_result result;
     uint64_t token;
@@ -184,16 +222,21 @@ enum error_code orchestrator_submit(struct orchestrator *o, const struct submiss
         return ERROR_KAFKA_UNAVAILABLE;
     uuid_v7(&view.correlation);
     if (s->reply_wanted) {
-        const struct store_task task = {.correlation = &view.correlation,
-                                        .caller = s->caller,
-                                        .id = s->task->id,
-                                        .topic = s->topic->config->topic,
-                                        .wait = s->wait};
-        int r = store->ops->begin(store->ctx, &task);
+        int r;
 
+        view.identity = identity = identity_new(s->caller, s->task->id);
+        if (identity == NULL)
+            return ERROR_OVERLOADED;
+        r = store->ops->begin(store->ctx, &(struct store_task){
+                                              .correlation = &view.correlation,
+                                              .caller = s->caller,
+                                              .id = s->task->id,
+                                              .topic = s->topic->config->topic,
+                                              .wait = s->wait});
         if (r < 0)
             return r == -EEXIST ? ERROR_DUPLICATE : ERROR_OVERLOADED;
-        deadline = clock_monotonic(o->world.clock) + s->wait;
+        view.begun = clock_monotonic(o->world.clock);
+        deadline = view.begun + s->wait;
     }
     token = pending_add(&o->pending, &view, deadline);
     if (token == 0) {
@@ -250,56 +293,6 @@ void orchestrator_on_sent(struct orchestrator *o, uint64_t token,
         gateway_on_sent(o, token, delivery);
 }
 
-static void completed(void *arg, const struct uuid *correlation, enum store_verdict verdict,
-                      enum outcome outcome, struct buf *body)
-{
-    struct orchestrator *o = arg;
-    const struct answer a = {.kind = ANSWER_REPLY, .outcome = outcome, .body = body};
-    struct pending_view view;
-
-    switch (verdict) {
-    case STORE_FIRST:
-        if (pending_answer(&o->pending, correlation, &view)) {
-            metric_inc(o->world.metrics, METRIC_TASKS_ANSWERED, view.topic->index);
-            view.waiter->answer(view.waiter, &a);
-        }
-        break;
-    case STORE_REPEATED:
-        metric_inc(o->world.metrics, METRIC_REPLIES_REPEATED, 0);
-        break;
-    case STORE_UNKNOWN:
-        metric_inc(o->world.metrics, METRIC_REPLIES_FOREIGN, 0);
-        break;
-    case STORE_FAILED:
-        log_error("orchestrator", "a reply was dropped: out of memory");
-        break;
-    }
-}
-
-static void borrow(const struct bus_header *header, const char **ret, size_t *ret_len)
-{
-    *ret = header == NULL ? NULL : header->value;
-    *ret_len = header == NULL ? 0 : header->len;
-}
-
-void orchestrator_on_reply(struct orchestrator *o, const struct record *record)
-{
-    const struct bus_header *correlation = record_header(record, WIRE_CORRELATION_ID);
-    struct reply_text text = {.value = record->value, .value_len = record->value_len};
-    struct uuid id;
-
-    metric_inc(o->world.metrics, METRIC_REPLIES_RECEIVED, 0);
-    if (correlation == NULL || correlation->value == NULL ||
-        !uuid_from_wire(correlation->value, correlation->len, &id)) {
-        metric_inc(o->world.metrics, METRIC_REPLIES_MALFORMED, 0);
-        return;
-    }
-    borrow(record_header(record, WIRE_NEST_ERROR), &text.nest_error, &text.nest_error_len);
-    borrow(record_header(record, WIRE_OUTCOME), &text.outcome, &text.outcome_len);
-    o->world.store.ops->complete(o->world.store.ctx, &id, &text,
-                                 wire_number(record_header(record, WIRE_ATTEMPTS)), completed, o);
-}
-
 void orchestrator_on_bus(struct orchestrator *o, bool up)
 {
     if (atomic_exchange(&o->bus_up, up) != up)
@@ -354,8 +347,10 @@ int64_t orchestrator_tick(struct orchestrator *o, int64_t now)
 {
     int64_t next = expire(o, now, ERROR_TIMEOUT);
     int64_t stored = o->world.store.ops->tick(o->world.store.ctx, now);
-    int64_t worked = reply_tick(o, now);
+    int64_t worked = work_tick(o, now);
 
     next = TW_MIN(next, stored);
-    return TW_MIN(next, worked);
+    next = TW_MIN(next, worked);
+    stored = intake_tick(o, now);
+    return TW_MIN(next, stored);
 }

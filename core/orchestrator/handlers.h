@@ -32,18 +32,27 @@ struct handlers_result {
     size_t n_publications;
 };
 
+/* A task to be run. Strings live until orchestrator_on_ran. */
+struct handlers_task {
+    const struct handler *handler;
+    const char *id;
+    const char *topic;
+    struct json_doc *doc;
+    int64_t now;      /* wall clock, ns */
+    bool redelivered; /* it may have been run before */
+};
+
 struct handlers_ops {
     /* HTTP threads. Adds what is wrong to `v`; true when nothing is. */
     bool (*validate)(void *ctx, const struct handler *handler, const char *id, const char *topic,
                      struct json_doc *doc, int64_t now, struct violations *v);
 
     /*
-     * Runs a task; takes `doc`. Worker threads. Then orchestrator_on_ran(work, result) is called exactly
-     * once, before this returns or later from another thread; what `result` points to lives until that
-     * returns.
+     * Runs a task; takes its `doc`. Worker threads. Then orchestrator_on_ran(work, result) is called
+     * exactly once, before this returns or later from another thread; what `result` points to lives until
+     * that returns.
      */
-    void (*run)(void *ctx, const struct handler *handler, const char *id, const char *topic,
-                struct json_doc *doc, int64_t now, struct work *work);
+    void (*run)(void *ctx, const struct handlers_task *task, struct work *work);
 
     /*
      * Hands the work to a worker thread, which calls orchestrator_execute(work). Any thread, never blocks:

@@ -38,6 +38,8 @@ struct orchestrator_world {
     /* A tick is needed at `deadline` (monotonic) or sooner. */
     void (*wake_timer)(void *ctx, int64_t deadline);
     void *timer_ctx;
+    /* This pod's name among those that share a store; NULL when none is shared. Borrowed. */
+    const char *incarnation;
 };
 
 /* `world` is copied; what it points to outlives the orchestrator. NULL when memory is short. */
@@ -85,10 +87,12 @@ int orchestrator_check(struct orchestrator *o, const struct topic *topic, const 
 void orchestrator_lookup(struct orchestrator *o, const char *caller, const char *id,
                          store_looked_up *done, void *arg);
 
+enum { CALLER_MAX = 64 };
+
 struct submission {
     const struct topic *topic;
     const struct task *task;
-    const char *caller; /* "" when nobody is known */
+    const char *caller; /* "" when nobody is known; at most CALLER_MAX */
     bool reply_wanted;  /* false: fire and forget */
     int64_t wait;       /* ns, when a reply is wanted */
     const char *key;    /* NULL: as the topic's `key` says */
@@ -114,6 +118,9 @@ void orchestrator_drain(struct orchestrator *o);
 
 /* Waits until nobody waits, or until `deadline` (monotonic). The one function that blocks. */
 bool orchestrator_wait_answered(struct orchestrator *o, int64_t deadline);
+
+/* Whether the shared store is there; true without one. */
+bool orchestrator_store_up(const struct orchestrator *o);
 
 /* Answers everybody who still waits with ERROR_DRAINING. */
 void orchestrator_abandon(struct orchestrator *o);
@@ -142,8 +149,17 @@ void orchestrator_on_sent(struct orchestrator *o, uint64_t token,
 /* A record of a task's topic; `record` is copied. The task consumer's thread. */
 void orchestrator_on_task(struct orchestrator *o, const struct record *record);
 
-/* A record of the reply topic. The reply consumer's thread. */
+/* A record of the reply topic. The reply consumer's thread, as all of the following. */
 void orchestrator_on_reply(struct orchestrator *o, const struct record *record);
+
+/*
+ * Partitions of the reply topic that a group gives us: as orchestrator_on_assigned and so on below. With
+ * no group nothing is told, and no offsets are kept.
+ */
+void orchestrator_on_replies_assigned(struct orchestrator *o, int32_t partition);
+void orchestrator_on_replies_revoked(struct orchestrator *o, int32_t partition);
+bool orchestrator_replies_idle(struct orchestrator *o, int32_t partition);
+void orchestrator_on_replies_unassigned(struct orchestrator *o, int32_t partition);
 
 /* Brokers answer, or no longer do. */
 void orchestrator_on_bus(struct orchestrator *o, bool up);
@@ -152,6 +168,17 @@ bool orchestrator_bus_up(const struct orchestrator *o);
 /* The partition is ours, anew: completions of an earlier assignment no longer count. The task
  * consumer's thread, as all of the following. */
 void orchestrator_on_assigned(struct orchestrator *o, size_t topic, int32_t partition);
+
+/* The partition's end at its assignment or later: what lies below may have been run before. To be told
+ * before the first record. */
+void orchestrator_on_end(struct orchestrator *o, size_t topic, int32_t partition, int64_t end);
+
+/*
+ * The group was asked for news: while that is over half a session ago nothing new is run. True when it was
+ * until now: others may have the partitions, so all of them start anew from what is to be read again, as
+ * after an assignment (orchestrator_on_end included).
+ */
+bool orchestrator_on_polled(struct orchestrator *o);
 
 /* Stop dispatching: what is queued is dropped. What runs may still finish and move the offset,
  * until orchestrator_on_unassigned. */
@@ -168,9 +195,12 @@ struct partition_order {
     bool pause, resume; /* at most one of them */
 };
 
-/* Calls `take` for every partition with news since the last call. */
+/* Calls `take` for every partition with news since the last call: of tasks, and of replies. */
 void orchestrator_collect(struct orchestrator *o,
                           void (*take)(void *ctx, const struct partition_order *order), void *ctx);
+void orchestrator_collect_replies(struct orchestrator *o,
+                                  void (*take)(void *ctx, const struct partition_order *order),
+                                  void *ctx);
 
 /* The timer thread. Returns when to be called again (monotonic). */
 int64_t orchestrator_tick(struct orchestrator *o, int64_t now);

@@ -25,6 +25,14 @@ void work_list_push(struct work_list *list, struct work *work)
     list->last = work;
 }
 
+void work_list_push_front(struct work_list *list, struct work *work)
+{
+    work->next = list->first;
+    list->first = work;
+    if (list->last == NULL)
+        list->last = work;
+}
+
 struct work *work_list_pop(struct work_list *list)
 {
     struct work *work = list->first;
@@ -46,7 +54,7 @@ struct partition *partition_new(size_t topic, int32_t number)
         return NULL;
     p->topic = topic;
     p->number = number;
-    p->next_offset = p->lost_offset = p->told_offset = -1;
+    p->next_offset = p->lost_offset = p->told_offset = p->end = -1;
     return p;
 }
 
@@ -181,7 +189,14 @@ size_t partition_drop_queued(struct partition *p, struct work_list *ready)
     return n;
 }
 
-void partition_free(struct partition *p)
+void partition_give_back(struct partition *p, struct work *work)
+{
+    p->next_offset = TW_MIN(p->next_offset, work->record->offset);
+    partition_forget(p, work);
+    work->partition = NULL;
+}
+
+void partition_detach(struct partition *p)
 {
     while (p->oldest != NULL) { /* running or closing */
         struct work *work = p->oldest;
@@ -191,6 +206,41 @@ void partition_free(struct partition *p)
         if (work->lane != NULL)
             lane_free(p, TW_TAKE_PTR(work->lane));
     }
+    p->active = 0;
     assert(p->lanes == NULL);
+}
+
+void partition_free(struct partition *p)
+{
+    partition_detach(p);
     free(p);
+}
+
+void partition_restart(struct partition *p)
+{
+    int64_t from = partition_commit_point(p);
+
+    partition_detach(p);
+    p->next_offset = p->told_offset = p->end = -1;
+    p->lost_offset = from;
+}
+
+bool partition_news(struct partition *p, bool above, bool above_half, struct metrics *metrics,
+                    struct partition_order *ret)
+{
+    int64_t offset = partition_commit_point(p);
+
+    *ret = (struct partition_order){
+        .topic = p->topic, .partition = p->number, .offset = -1, .rewind = p->lost_offset};
+    p->lost_offset = -1;
+    if (offset != p->told_offset)
+        ret->offset = p->told_offset = offset;
+    if (!p->revoked && !p->paused && above) {
+        ret->pause = p->paused = true;
+        metric_inc(metrics, METRIC_PARTITION_PAUSES, p->topic);
+    } else if (!p->revoked && p->paused && !above_half) {
+        ret->resume = true;
+        p->paused = false;
+    }
+    return ret->offset >= 0 || ret->rewind >= 0 || ret->pause || ret->resume;
 }

@@ -10,6 +10,7 @@ struct work_list {
     struct work *first, *last;
 };
 
+void work_list_push_front(struct work_list *list, struct work *work);
 void work_list_push(struct work_list *list, struct work *work);
 struct work *work_list_pop(struct work_list *list); /* NULL when empty */
 
@@ -21,6 +22,7 @@ struct partition {
     struct work *oldest, *newest; /* unfinished, in order of offset */
     size_t active;                /* running or closing */
     size_t crowded;               /* lanes at limits.parked_per_key */
+    int64_t end;                  /* what lies below may have been run before */
     int64_t next_offset;          /* after the last record taken; -1: none yet */
     int64_t lost_offset;          /* could not be taken: to be read again; -1: none */
     int64_t told_offset;          /* last one collected */
@@ -46,9 +48,21 @@ void partition_forget(struct partition *p, struct work *work);
 /* Everything below is finished; -1: nothing was ever taken. */
 int64_t partition_commit_point(const struct partition *p);
 
+/* What the consumer has to do about it since the last call; false: nothing. `above`: a limit is reached;
+ * `above_half`: half of one is. */
+bool partition_news(struct partition *p, bool above, bool above_half, struct metrics *metrics,
+                    struct partition_order *ret);
+
 /* Drops what is parked in its lanes, and `ready`, which the caller took from its own lists; returns
  * how many. What runs stays. */
 size_t partition_drop_queued(struct partition *p, struct work_list *ready);
 
-/* Frees it; what still runs is stale from now on. */
-void partition_free(struct partition *p);
+/* A started work is not run: it is to be read again. */
+void partition_give_back(struct partition *p, struct work *work);
+
+/* What still runs is stale from now on. */
+void partition_detach(struct partition *p);
+void partition_free(struct partition *p); /* detached as well */
+
+/* As new, but to be read again from its commit point on; nothing is queued. */
+void partition_restart(struct partition *p);

@@ -20,6 +20,12 @@ void pending_init(struct pending_table *t, size_t limit)
     cond_init_monotonic(&t->emptied);
 }
 
+static void entry_free(struct pending *p)
+{
+    buf_unref(p->view.identity);
+    free(p);
+}
+
 void pending_done(struct pending_table *t)
 {
     struct pending *p, *next;
@@ -29,10 +35,10 @@ void pending_done(struct pending_table *t)
     {
         HASH_DELETE(hh, t->by_correlation, p);
         if (p->told) /* its slot is gone already */
-            free(p);
+            entry_free(p);
     }
     while ((p = slots_next(&t->slots, &at)) != NULL)
-        free(p);
+        entry_free(p);
     slots_done(&t->slots);
     heap_done(&t->deadlines);
     pthread_cond_destroy(&t->emptied);
@@ -47,6 +53,7 @@ uint64_t pending_add(struct pending_table *t, const struct pending_view *view, i
     if (p == NULL)
         return 0;
     p->view = *view;
+    p->view.identity = buf_ref(view->identity);
     p->deadline.deadline = deadline;
     pthread_mutex_lock(&t->lock);
     if (t->waiting < t->limit && heap_add(&t->deadlines, &p->deadline)) {
@@ -63,7 +70,7 @@ uint64_t pending_add(struct pending_table *t, const struct pending_view *view, i
     }
     pthread_mutex_unlock(&t->lock);
     if (token == 0)
-        free(p);
+        entry_free(p);
     return token;
 }
 
@@ -83,7 +90,16 @@ static void end_wait(struct pending_table *t, struct pending *p)
 static void settle(struct pending *p)
 {
     if (p->told && p->view.waiter == NULL)
-        free(p);
+        entry_free(p);
+}
+
+/* Locked. What is told of an entry, which may be freed right after. */
+static struct pending_view view_of(const struct pending *p)
+{
+    struct pending_view view = p->view;
+
+    view.identity = NULL;
+    return view;
 }
 
 void pending_drop(struct pending_table *t, uint64_t token, struct pending_view *ret)
@@ -93,9 +109,9 @@ void pending_drop(struct pending_table *t, uint64_t token, struct pending_view *
     pthread_mutex_lock(&t->lock);
     p = slots_take(&t->slots, token);
     assert(p != NULL && !p->told);
-    *ret = p->view;
+    *ret = view_of(p);
     end_wait(t, p);
-    free(p);
+    entry_free(p);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -109,7 +125,7 @@ bool pending_delivered(struct pending_table *t, uint64_t token, bool acked, bool
     if (p != NULL) {
         p->told = true;
         p->view.acked = acked;
-        *ret = p->view;
+        *ret = view_of(p);
         if (over || !p->view.reply_wanted)
             end_wait(t, p);
         else
@@ -128,7 +144,7 @@ bool pending_answer(struct pending_table *t, const struct uuid *correlation,
     pthread_mutex_lock(&t->lock);
     HASH_FIND(hh, t->by_correlation, correlation, sizeof(*correlation), p);
     if (p != NULL) {
-        *ret = p->view;
+        *ret = view_of(p);
         end_wait(t, p);
         settle(p);
     }
@@ -148,7 +164,7 @@ bool pending_expire(struct pending_table *t, int64_t now, struct pending_view *r
     if (found) {
         struct pending *p = TW_CONTAINER_OF(first, struct pending, deadline);
 
-        *ret = p->view;
+        *ret = view_of(p);
         end_wait(t, p);
         settle(p);
     } else {
@@ -179,4 +195,42 @@ bool pending_wait_empty(struct pending_table *t, int64_t deadline)
     empty = t->waiting == 0;
     pthread_mutex_unlock(&t->lock);
     return empty;
+}
+
+bool pending_awaited(struct pending_table *t, const struct uuid *correlation)
+{
+    struct pending *p;
+
+    pthread_mutex_lock(&t->lock);
+    HASH_FIND(hh, t->by_correlation, correlation, sizeof(*correlation), p);
+    pthread_mutex_unlock(&t->lock);
+    return p != NULL;
+}
+
+size_t pending_list(struct pending_table *t, int64_t begun, struct pending_view **ret)
+{
+    struct pending_view *list = NULL;
+    struct pending *p, *next;
+    size_t n = 0;
+
+    pthread_mutex_lock(&t->lock);
+    if (t->waiting > 0)
+        list = calloc(t->waiting, sizeof(*list));
+    HASH_ITER(hh, t->by_correlation, p, next)
+    {
+        if (list != NULL && p->view.reply_wanted && p->view.begun <= begun) {
+            list[n] = p->view;
+            buf_ref(list[n++].identity);
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+    *ret = list;
+    return n;
+}
+
+void pending_list_free(struct pending_view *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_unref(list[i].identity);
+    free(list);
 }

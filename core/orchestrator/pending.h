@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "base/buf.h"
 #include "base/heap.h"
 #include "base/ids.h"
 #include "orchestrator/slots.h"
@@ -41,6 +42,8 @@ struct pending_view {
     struct waiter *waiter; /* to be answered by who got this; NULL: not by you */
     bool reply_wanted;
     bool acked;
+    int64_t begun, wait; /* monotonic; ns */
+    struct buf *identity; /* caller, NUL, task id; the entry's own; NULL in what is returned */
 };
 
 void pending_init(struct pending_table *t, size_t limit);
@@ -69,6 +72,16 @@ bool pending_expire(struct pending_table *t, int64_t now, struct pending_view *r
                     int64_t *ret_next);
 
 size_t pending_waiting(struct pending_table *t);
+
+/* Whether somebody waits under that correlation id. */
+bool pending_awaited(struct pending_table *t, const struct uuid *correlation);
+
+/*
+ * Copies of the entries that wait for a reply and were begun at or before `begun`, each with a reference
+ * of its `identity`. Returns how many; free *ret with pending_list_free.
+ */
+size_t pending_list(struct pending_table *t, int64_t begun, struct pending_view **ret);
+void pending_list_free(struct pending_view *list, size_t n);
 
 /* Blocks until nobody waits or the monotonic deadline has come. True: nobody waits. */
 bool pending_wait_empty(struct pending_table *t, int64_t deadline);

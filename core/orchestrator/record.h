@@ -1,6 +1,7 @@
 /* A record taken from the broker: one heap block, owned by whoever holds it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,8 @@ struct record {
     size_t value_len;
     struct bus_header *headers;
     size_t n_headers;
+    int64_t timestamp; /* Unix ms, or -1 */
+    bool log_append_time; /* what `timestamp` is; else the producer's */
 };
 
 /* Copies what `from` points to. NULL when memory is short. Free with free(3). */

@@ -11,6 +11,8 @@
 #define WIRE_REPLY_PARTITION "kafka_replyPartition"
 #define WIRE_NEST_ERROR "kafka_nest-err"
 #define WIRE_NEST_DISPOSED "kafka_nest-is-disposed"
+#define WIRE_REPLY_HINT "taskwire-reply-partition" /* where the requester listens at this moment */
+#define WIRE_OWNER "taskwire-owner"                 /* the pod that waits; echoed */
 #define WIRE_OUTCOME "taskwire-outcome"
 #define WIRE_ATTEMPTS "taskwire-attempts"
 #define WIRE_CONTENT_TYPE "content-type"

@@ -122,6 +122,7 @@ void handler_run(const struct handler *h, const struct run_request *request,
     call->topic = request->topic;
     call->doc = request->doc;
     call->now = request->now;
+    call->redelivered = request->redelivered;
     call->done = done;
     call->done_ctx = ctx;
     if (!handler_validate(h, call->id, call->topic, call->doc, call->now, call->violations)) {
@@ -264,4 +265,9 @@ const char *tw_call_topic(struct tw_call *call)
 int64_t tw_call_now(struct tw_call *call)
 {
     return call->now;
+}
+
+int tw_call_redelivered(struct tw_call *call)
+{
+    return call->redelivered;
 }

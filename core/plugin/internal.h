@@ -54,6 +54,7 @@ struct tw_call {
     const char *id, *topic;
     struct json_doc *doc;
     int64_t now;
+    bool redelivered;
     bool validating;
     struct violations *violations;
 

@@ -88,6 +88,7 @@ struct run_request {
     const char *topic;
     struct json_doc *doc; /* passes to the run; freed by it, on the thread that finishes */
     int64_t now;          /* wall clock, ns */
+    bool redelivered;     /* it may have been run before */
 };
 
 struct run_result {

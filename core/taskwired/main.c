@@ -138,8 +138,9 @@ int main(int argc, char **argv)
     if (pod == NULL) {
         status = EXIT_CONFIG;
     } else if (options.check) {
-        printf("configuration is valid; without Redis, results, ids and repeats are known to this "
-               "pod only\n");
+        printf("configuration is valid%s\n",
+               pod_shares(pod) ? "" : "; without Redis, results, ids and repeats are known to this "
+                                      "pod only");
         status = EXIT_SUCCESS;
     } else {
         log_setup((enum log_level)config->log_level,

@@ -15,6 +15,7 @@
 #include "memory/store.h"
 #include "ops/pages.h"
 #include "plugin/registry.h"
+#include "redis/redis.h"
 #include "taskwired/workers.h"
 
 #define STOP_WITHIN (9500 * NS_PER_MS) /* all of it; what runs has server.drain_timeout of that */
@@ -28,6 +29,7 @@ struct pod {
     struct registry *registry;
     struct kafka *kafka;
     struct memory_store *store;
+    struct redis *redis; /* NULL: no store is shared */
     struct workers *workers;
     struct orchestrator *orchestrator;
     struct timer *timer;
@@ -134,6 +136,12 @@ static bool bind_topics(struct pod *pod, struct config_report *report)
     return pod->metrics != NULL;
 }
 
+/* The embedded default needs nothing but its own process. */
+bool pod_shares(const struct pod *pod)
+{
+    return !pod->setup.dev && config_shares(pod->config);
+}
+
 int pod_new(const struct pod_setup *setup, struct config_report *report, struct pod **ret)
 {
     struct pod *pod = calloc(1, sizeof(*pod));
@@ -186,15 +194,18 @@ static int partitions_of(void *ctx, size_t topic)
 static struct ops_facts facts(struct pod *pod)
 {
     struct kafka_status k;
+    struct ops_facts f;
 
     kafka_status(pod->kafka, &k);
-    return (struct ops_facts){
+    f = (struct ops_facts){
         .kafka_up = k.up,
         .topics_ready = k.topics_ready,
         .replies_ready = k.replies_ready,
         .tasks_ready = k.tasks_ready,
         .brokers = k.brokers,
         .partitions = k.partitions,
+        .reply_partitions = k.reply_partitions,
+        .shared = pod->redis != NULL,
         .pending = orchestrator_pending(pod->orchestrator),
         .pending_limit = (size_t)pod->config->limit_pending,
         .workers = (size_t)pod->config->workers,
@@ -202,6 +213,9 @@ static struct ops_facts facts(struct pod *pod)
         .draining = atomic_load(&pod->draining),
         .pod = pod->config->hostname,
     };
+    if (f.shared)
+        f.store_up = redis_is_up(pod->redis);
+    return f;
 }
 
 static int page_health(void *ctx, struct strbuf *out)
@@ -244,11 +258,16 @@ static int make(struct pod *pod, char **ret_why)
     for (size_t i = 0; i < pod->topics.count; i++)
         capacity += (size_t)pod->topics.items[i].config->concurrency;
     if (r == 0)
-        r = kafka_new(pod->config, &pod->topics, pod->metrics, pod->setup.dev, &pod->kafka,
-                      ret_why);
+        r = kafka_new(pod->config, &pod->topics, pod->metrics, pod->setup.dev, pod_shares(pod),
+                      &pod->kafka, ret_why);
     if (r < 0)
         return r;
     pod->store = memory_store_new(pod->config, &clock_system, pod->metrics);
+    if (pod->store != NULL && pod_shares(pod))
+        r = redis_new(pod->config, &clock_system, pod->metrics, memory_store_port(pod->store),
+                      &pod->redis, ret_why);
+    if (r < 0)
+        return r;
     pod->workers = workers_new((size_t)pod->config->workers, capacity, pod->metrics);
     if (pod->store == NULL || pod->workers == NULL)
         return -ENOMEM;
@@ -258,10 +277,11 @@ static int make(struct pod *pod, char **ret_why)
         .metrics = pod->metrics,
         .clock = &clock_system,
         .bus = kafka_bus(pod->kafka),
-        .store = memory_store_port(pod->store),
+        .store = pod->redis != NULL ? redis_store_port(pod->redis) : memory_store_port(pod->store),
         .handlers = workers_port(pod->workers),
         .wake_timer = wake_timer,
         .timer_ctx = pod,
+        .incarnation = pod->redis != NULL ? redis_incarnation(pod->redis) : NULL,
     });
     return pod->orchestrator == NULL ? -ENOMEM : 0;
 }
@@ -282,6 +302,8 @@ int pod_start(struct pod *pod, char **ret_why)
         r = timer_start(tick, pod, &pod->timer);
     if (r == 0)
         r = workers_start(pod->workers, pod->orchestrator);
+    if (r == 0 && pod->redis != NULL)
+        r = redis_start(pod->redis);
     if (r == 0)
         r = kafka_start(pod->kafka, pod->orchestrator, pod->setup.fatal, pod->setup.fatal_ctx);
     http.orchestrator = pod->orchestrator;
@@ -329,6 +351,8 @@ bool pod_stop(struct pod *pod)
     if (pod->workers != NULL)
         clean = workers_stop(pod->workers, TW_MAX(drain, clock_monotonic(&clock_system))) && clean;
     timer_stop(TW_TAKE_PTR(pod->timer));
+    if (pod->redis != NULL)
+        redis_stop(pod->redis, TW_MIN(clock_monotonic(&clock_system) + CLOSE_WITHIN, end));
     if (!clean)
         log_warn("taskwired", "a handler still ran at the end: its task will be run again");
     return clean;
@@ -341,6 +365,7 @@ void pod_free(struct pod *pod)
     kafka_free(pod->kafka);
     orchestrator_free(pod->orchestrator);
     workers_free(pod->workers);
+    redis_free(pod->redis);
     memory_store_free(pod->store);
     registry_free(pod->registry);
     metrics_free(pod->metrics);

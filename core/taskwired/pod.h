@@ -27,6 +27,9 @@ struct pod_setup {
  * negative errno. */
 int pod_new(const struct pod_setup *setup, struct config_report *report, struct pod **ret);
 
+/* Whether it shares a store with other pods. */
+bool pod_shares(const struct pod *pod);
+
 /* 0, or a negative errno with one sentence in *ret_why (heap). */
 int pod_start(struct pod *pod, char **ret_why);
 

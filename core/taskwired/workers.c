@@ -143,22 +143,25 @@ static void ran(void *ctx, const struct run_result *r)
     free(run);
 }
 
-static void port_run(void *ctx, const struct handler *handler, const char *id, const char *topic,
-                     struct json_doc *doc, int64_t now, struct work *work)
+static void port_run(void *ctx, const struct handlers_task *task, struct work *work)
 {
     struct workers *w = ctx;
-    const struct run_request request = {.id = id, .topic = topic, .doc = doc, .now = now};
+    const struct run_request request = {.id = task->id,
+                                        .topic = task->topic,
+                                        .doc = task->doc,
+                                        .now = task->now,
+                                        .redelivered = task->redelivered};
     struct run *run = malloc(sizeof(*run));
 
     if (run == NULL) {
         const struct handlers_result failed = {.outcome = OUTCOME_FAIL, .error = "out of memory"};
 
-        json_doc_free(doc);
+        json_doc_free(task->doc);
         orchestrator_on_ran(w->orchestrator, work, &failed);
         return;
     }
     *run = (struct run){w->orchestrator, work};
-    handler_run(handler, &request, ran, run);
+    handler_run(task->handler, &request, ran, run);
 }
 
 static void port_start(void *ctx, struct work *work)

@@ -226,6 +226,12 @@ const char *tw_call_topic(struct tw_call *call);
 /* The wall clock, nanoseconds since 1970-01-01T00:00:00Z. The same for all of one call. */
 int64_t tw_call_now(struct tw_call *call);
 
+/*
+ * 1 when the task may have been run before, wholly or in part: its pod ended, or lost the partition,
+ * before the task was acknowledged. Ask then, before doing again what must be done once. Else 0.
+ */
+int tw_call_redelivered(struct tw_call *call);
+
 /* ---- Answering -------------------------------------------------------------------------------
  * Members of the reply's "result", in the order of the calls; a name may be used once. Errors are
  * sticky: every function returns TW_OK, or TW_FAIL from the first error on, so that only the last

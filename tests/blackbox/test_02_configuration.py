@@ -65,10 +65,11 @@ class Configuration(unittest.TestCase):
             self.assertIn(line, out)
 
     def test_the_environment_overrides(self):
-        status, out = check(GOOD, PORT="70000", REDIS_URL="redis://localhost:6379")
+        status, out = check(GOOD, PORT="70000", REDIS_URL="rediss://u:secret@localhost")
         self.assertEqual(status, 1)
         self.assertIn("environment: PORT: http.port: 70000 is not between 0 and 65535", out)
-        self.assertIn("Redis is not supported yet", out)
+        self.assertIn("environment: REDIS_URL: redis.url: TLS to Redis (rediss://) is not built in", out)
+        self.assertNotIn("secret", out)
 
     def test_a_plugin_that_does_not_fit(self):
         status, out = check(GOOD + "plugins: {load: [/etc/hostname, x.so]}\n")

@@ -11,12 +11,15 @@ BELOW = {
     "orchestrator": ["base", "config", "contract"],
     "kafka": ["base", "config", "contract", "orchestrator"],
     "memory": ["base", "config", "contract", "orchestrator"],
+    "redis": ["base", "config", "contract", "orchestrator"],
     "http": ["base", "config", "contract", "orchestrator"],
     "ops": ["base", "config", "contract", "orchestrator"],
     "plugin": ["base", "contract"],
 }
 OWNERS = {
     "librdkafka/": {"kafka"},
+    "hiredis/": {"redis"},
+    "uv.h": {"redis"},
     "civetweb.h": {"http"},
     "yaml.h": {"config"},
     "json-c/": {"contract", "plugin"},

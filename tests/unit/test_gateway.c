@@ -93,8 +93,9 @@ struct known {
     enum outcome outcome;
 };
 
-static void looked_up(void *arg, const struct store_view *view)
+static void looked_up(void *arg, const struct store_view *view, bool away)
 {
+    assert_false(away);
     *(struct known *)arg = view == NULL ? (struct known){0}
                                         : (struct known){true, view->finished, view->outcome};
 }

@@ -63,6 +63,90 @@ static void what_breaks_the_contract_is_refused_without_a_run(void **state)
     assert_int_equal(world_committed(w), TW_ARRAY_LEN(values));
 }
 
+static void assert_letter(const struct sent *s, const char *code, const char *error)
+{
+    const struct bus_header *c = sent_header(s, "kafka_dlt-exception-fqcn");
+    const struct bus_header *e = sent_header(s, "kafka_dlt-exception-message");
+
+    assert_string_equal(s->topic, "T-dlt");
+    assert_int_equal(c->len, strlen(code));
+    assert_memory_equal(c->value, code, c->len);
+    assert_int_equal(e->len, strlen(error));
+    assert_memory_equal(e->value, error, e->len);
+}
+
+static void a_dead_letter_is_the_record_and_its_cause(void **state)
+{
+    static const struct bus_header headers[] = {
+        {"x", "1", 1}, {"kafka_dlt-original-topic", "older", 5}, {0}};
+    struct world *w = *state;
+    const struct sent *s = &w->sent[0];
+
+    w->does = (struct handlers_result){.outcome = OUTCOME_FAIL, .error = "no disk"};
+    world_record(w, 258, "{\"id\":\"i\"}", headers);
+    assert_int_equal(w->n_sent, 1);
+    assert_letter(s, "handler.failed", "no disk");
+    assert_int_equal(s->partition, 0);
+    assert_string_equal(s->record->value, "{\"id\":\"i\"}");
+    assert_memory_equal(sent_header(s, "x")->value, "1", 1);
+    assert_int_equal(s->record->n_headers, 9); /* the older cause is not there twice */
+    assert_memory_equal(sent_header(s, "kafka_dlt-original-topic")->value, "T", 1);
+    assert_memory_equal(sent_header(s, "kafka_dlt-original-partition")->value, "\0\0\0\0", 4);
+    assert_memory_equal(sent_header(s, "kafka_dlt-original-offset")->value, "\0\0\0\0\0\0\1\2", 8);
+    assert_int_equal(sent_header(s, "kafka_dlt-original-timestamp")->len, 8);
+    assert_memory_equal(sent_header(s, "kafka_dlt-original-timestamp-type")->value, "CreateTime", 10);
+    assert_memory_equal(sent_header(s, "kafka_dlt-original-consumer-group")->value, "group", 5);
+    assert_int_equal(world_committed(w), 258);
+    world_deliver(w, 0, BUS_DELIVERED);
+    assert_int_equal(world_committed(w), 259);
+    assert_int_equal(world_count(w, METRIC_DEAD_LETTERS), 1);
+}
+
+static void who_waits_is_answered_once_the_dead_letter_is_there(void **state)
+{
+    struct world *w = *state;
+
+    w->does = (struct handlers_result){.outcome = OUTCOME_FAIL, .error = "no disk"};
+    world_record(w, 0, "{}", asks);
+    assert_letter(&w->sent[0], "handler.failed", "no disk");
+    assert_int_equal(w->n_sent, 1);
+    world_deliver(w, 0, BUS_DELIVERED);
+    assert_string_equal(w->sent[1].topic, "peer.reply");
+    world_deliver(w, 1, BUS_DELIVERED);
+    assert_int_equal(world_committed(w), 1);
+    w->does = (struct handlers_result){.outcome = OUTCOME_REJECT, .error = "no"};
+    world_record(w, 1, "{}", asks); /* a rejection that is answered is no dead letter */
+    assert_string_equal(w->sent[2].topic, "peer.reply");
+    world_deliver(w, 2, BUS_DELIVERED);
+    world_record(w, 2, "{}", NULL); /* one that nobody hears of is */
+    assert_letter(&w->sent[3], "handler.rejected", "no");
+    world_deliver(w, 3, BUS_DELIVERED);
+    world_record(w, 3, "[]", NULL);
+    assert_memory_equal(sent_header(&w->sent[4], "kafka_dlt-exception-fqcn")->value,
+                        "contract.invalid", 16);
+}
+
+static void a_record_is_not_passed_over_while_its_dead_letter_cannot_be_written(void **state)
+{
+    struct world *w = *state;
+
+    w->does = (struct handlers_result){.outcome = OUTCOME_FAIL, .error = "no disk"};
+    world_record(w, 0, "{}", NULL);
+    world_deliver(w, 0, BUS_IMPOSSIBLE); /* perhaps only that partition is not there */
+    assert_int_equal(w->sent[1].partition, -1);
+    for (size_t i = 1; i < 20; i++) {
+        world_deliver(w, i, i % 2 ? BUS_IMPOSSIBLE : BUS_NOT_SENT);
+        assert_int_equal(w->n_sent, i + 1);
+        w->now += NS_PER_S;
+        orchestrator_tick(w->o, w->now);
+        assert_int_equal(w->n_sent, i + 2);
+        assert_int_equal(world_committed(w), i == 1 ? 0 : -1);
+    }
+    assert_int_equal(world_count(w, METRIC_DEAD_LETTERS_FAILED), 20);
+    world_deliver(w, 20, BUS_DELIVERED);
+    assert_int_equal(world_committed(w), 1);
+}
+
 static void a_reply_too_large_becomes_a_small_error(void **state)
 {
     struct world *w = *state;
@@ -73,9 +157,11 @@ static void a_reply_too_large_becomes_a_small_error(void **state)
     assert_memory_equal(sent_header(&w->sent[1], WIRE_OUTCOME)->value, "fail", 4);
     assert_non_null(strstr(w->sent[1].record->value, "too large"));
     assert_int_equal(world_committed(w), 0);
-    world_deliver(w, 1, BUS_TOO_LARGE); /* not even that: given up, the partition goes on */
-    assert_int_equal(world_committed(w), 1);
+    world_deliver(w, 1, BUS_TOO_LARGE); /* not even that: a dead letter, and the partition goes on */
     assert_int_equal(world_count(w, METRIC_REPLIES_UNDELIVERED), 1);
+    assert_letter(&w->sent[2], "reply.undeliverable", "the test says so");
+    world_deliver(w, 2, BUS_DELIVERED);
+    assert_int_equal(world_committed(w), 1);
 }
 
 static void a_reply_is_sent_again_while_that_may_help(void **state)
@@ -97,6 +183,8 @@ static void a_reply_is_sent_again_while_that_may_help(void **state)
     assert_int_equal(world_committed(w), 1);
     world_record(w, 1, "{}", asks);
     world_deliver(w, 21, BUS_IMPOSSIBLE); /* no such topic: nothing holds a partition for ever */
+    world_deliver(w, 22, BUS_IMPOSSIBLE); /* nor another partition of it */
+    world_deliver(w, 23, BUS_DELIVERED);  /* the dead letter */
     assert_int_equal(world_committed(w), 2);
 }
 
@@ -125,8 +213,10 @@ static void further_tasks_are_acknowledged_before_the_reply(void **state)
     world_record(w, 1, "{}", asks); /* one that fails makes the task fail */
     world_deliver(w, 3, BUS_NOT_SENT);
     world_deliver(w, 4, BUS_DELIVERED);
-    assert_memory_equal(sent_header(&w->sent[5], WIRE_OUTCOME)->value, "fail", 4);
-    assert_non_null(strstr(w->sent[5].record->value, "further task"));
+    assert_letter(&w->sent[5], "publish.failed", "a further task could not be sent");
+    world_deliver(w, 5, BUS_DELIVERED);
+    assert_memory_equal(sent_header(&w->sent[6], WIRE_OUTCOME)->value, "fail", 4);
+    assert_non_null(strstr(w->sent[6].record->value, "further task"));
 }
 
 static void errors_of_handlers_are_told(void **state)
@@ -141,8 +231,9 @@ static void errors_of_handlers_are_told(void **state)
                            "\"errors\":[{\"pointer\":\"/a\",\"detail\":\"is wrong\"}]"));
     w->does = (struct handlers_result){.outcome = OUTCOME_FAIL, .error = "no disk"};
     world_record(w, 1, "{}", asks);
-    assert_memory_equal(sent_header(&w->sent[1], WIRE_OUTCOME)->value, "fail", 4);
-    assert_non_null(strstr(w->sent[1].record->value, "\"error\":\"no disk\""));
+    world_deliver(w, 1, BUS_DELIVERED);
+    assert_memory_equal(sent_header(&w->sent[2], WIRE_OUTCOME)->value, "fail", 4);
+    assert_non_null(strstr(w->sent[2].record->value, "\"error\":\"no disk\""));
     violations_free(v);
 }
 
@@ -183,6 +274,9 @@ int main(void)
         TEST(a_reply_echoes_and_the_offset_waits_for_it),
         TEST(an_event_is_handled_and_not_answered),
         TEST(what_breaks_the_contract_is_refused_without_a_run),
+        TEST(a_dead_letter_is_the_record_and_its_cause),
+        TEST(who_waits_is_answered_once_the_dead_letter_is_there),
+        TEST(a_record_is_not_passed_over_while_its_dead_letter_cannot_be_written),
         TEST(a_reply_too_large_becomes_a_small_error),
         TEST(a_reply_is_sent_again_while_that_may_help),
         TEST(further_tasks_are_acknowledged_before_the_reply),

@@ -41,7 +41,7 @@ struct world {
 
     struct handlers_result does; /* what the handler does; outcome EXPIRED: nothing yet */
     struct work *running;
-    size_t runs;
+    size_t runs, redelivered;
 };
 
 /* One caller, and what it was told. */
@@ -119,14 +119,13 @@ static bool world_validate(void *ctx, const struct handler *handler, const char 
     return true;
 }
 
-static void world_run(void *ctx, const struct handler *handler, const char *id, const char *topic,
-                      struct json_doc *doc, int64_t now, struct work *work)
+static void world_run(void *ctx, const struct handlers_task *task, struct work *work)
 {
     struct world *w = ctx;
 
-    (void)handler, (void)id, (void)topic, (void)now;
     w->runs++;
-    json_doc_free(doc);
+    w->redelivered += task->redelivered;
+    json_doc_free(task->doc);
     if (w->does.outcome == OUTCOME_EXPIRED)
         w->running = work;
     else
@@ -163,6 +162,8 @@ static inline int world_setup(void **state)
     w->config = (struct config){
         .kafka_reply_topic = (char *)(uintptr_t)"ours.replies",
         .kafka_reply_topics = {reply_topics, 1},
+        .kafka_group_id = (char *)(uintptr_t)"group", .kafka_session_timeout = 6 * NS_PER_S,
+        .limit_crash = 3, .limit_reply_backlog = 4096,
         .limit_json_depth = 32, .limit_pending = 4, .limit_results = 8,
         .limit_result_bytes = 1 << 20, .limit_result_ttl = 60 * NS_PER_S,
         .limit_topic_queue = 100, .limit_unfinished_span = 100, .limit_parked_per_key = 100,
@@ -170,7 +171,7 @@ static inline int world_setup(void **state)
     for (size_t i = 0; i < 2; i++) {
         w->topic_configs[i] = (struct topic_config){
             .topic = (char *)(uintptr_t)names[i], .kafka_topic = (char *)(uintptr_t)names[i],
-            .concurrency = 16, .key = (char *)(uintptr_t)"/key"};
+            .dead_letter = (char *)(uintptr_t)"T-dlt", .concurrency = 16, .key = (char *)(uintptr_t)"/key"};
         w->topics[i] = (struct topic){.index = i, .config = &w->topic_configs[i]};
     }
     w->topics[0].handler = (const struct handler *)(uintptr_t)0x1000; /* never looked into */
