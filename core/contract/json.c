@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,24 +16,54 @@ struct json_doc {
     struct json_object *root;
 };
 
+static pthread_key_t tokener_key;
+static pthread_once_t tokener_once = PTHREAD_ONCE_INIT;
+
+static void tokener_free(void *tokener)
+{
+    json_tokener_free(tokener);
+}
+
+static void tokener_make_key(void)
+{
+    pthread_key_create(&tokener_key, tokener_free);
+}
+
+/* This thread's, made with its first text. `max_depth` is a setting: the same for all texts. */
+static struct json_tokener *tokener_get(unsigned max_depth)
+{
+    static _Thread_local struct json_tokener *own;
+    static _Thread_local unsigned depth;
+
+    if (own != NULL && depth == max_depth) {
+        json_tokener_reset(own);
+        return own;
+    }
+    pthread_once(&tokener_once, tokener_make_key);
+    if (own != NULL)
+        json_tokener_free(own);
+    own = json_tokener_new_ex((int)max_depth + 1);
+    depth = max_depth;
+    if (own != NULL)
+        json_tokener_set_flags(own, JSON_TOKENER_STRICT);
+    pthread_setspecific(tokener_key, own);
+    return own;
+}
+
 int json_doc_build(struct buf *text, unsigned max_depth, struct json_doc **ret,
                    struct json_error *ret_error)
 {
-    struct json_tokener *tokener = json_tokener_new_ex((int)max_depth + 1);
-    struct json_doc *doc = calloc(1, sizeof(*doc));
+    struct json_tokener *tokener = tokener_get(max_depth);
+    struct json_doc *doc = malloc(sizeof(*doc));
     enum json_tokener_error error;
 
     if (tokener == NULL || doc == NULL) {
-        if (tokener != NULL)
-            json_tokener_free(tokener);
         free(doc);
         return -ENOMEM;
     }
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
     /* with its NUL: a number at the end is complete only when something follows it */
     doc->root = json_tokener_parse_ex(tokener, text->data, (int)text->len + 1);
     error = json_tokener_get_error(tokener);
-    json_tokener_free(tokener);
     if (error != json_tokener_success) {
         json_object_put(doc->root);
         free(doc);

@@ -12,7 +12,7 @@
 #include "contract/json_names.h"
 #include "contract/json_text.h"
 
-enum { NUMBER_MAX = 128, DEPTH_LIMIT = 512, NAMES_ON_STACK = 32 };
+enum { NUMBER_MAX = 128, DEPTH_LIMIT = 512, DEPTH_ON_STACK = 32, NAMES_ON_STACK = 32 };
 
 struct container {
     bool object, escaped;
@@ -25,9 +25,10 @@ struct scan {
     unsigned depth;
     const char *why; /* NULL: memory ran short */
     size_t where;
-    struct container stack[DEPTH_LIMIT];
+    struct container *stack; /* the open ones */
     struct json_name *names; /* of all open objects */
     size_t n_names, cap_names;
+    struct container shallow[DEPTH_ON_STACK];
     struct json_name on_stack[NAMES_ON_STACK];
 };
 
@@ -253,6 +254,14 @@ static bool open_container(struct scan *s, unsigned max_depth, bool *ret_empty)
 
     if (s->depth >= max_depth)
         return fail(s, s->at, "nested too deeply");
+    if (s->depth == DEPTH_ON_STACK && s->stack == s->shallow) {
+        s->stack = malloc(DEPTH_LIMIT * sizeof(*s->stack));
+        if (s->stack == NULL) {
+            s->stack = s->shallow;
+            return fail(s, s->at, NULL);
+        }
+        memcpy(s->stack, s->shallow, sizeof(s->shallow));
+    }
     s->stack[s->depth++] = (struct container){.object = object, .first_name = s->n_names};
     s->at++;
     skip_space(s);
@@ -332,10 +341,17 @@ static void locate(const struct scan *s, struct json_error *ret)
 
 int json_check(const char *text, size_t len, unsigned max_depth, struct json_error *ret_error)
 {
-    struct scan s = {.text = text, .len = len, .cap_names = NAMES_ON_STACK};
+    struct scan s; /* its arrays are not worth clearing */
     bool end = false, open, good = true;
 
+    s.text = text;
+    s.len = len;
+    s.at = s.where = s.n_names = 0;
+    s.depth = 0;
+    s.why = NULL;
+    s.stack = s.shallow;
     s.names = s.on_stack;
+    s.cap_names = NAMES_ON_STACK;
     if (len > UINT32_MAX)
         good = fail(&s, 0, "the text is too long");
     while (good && !end) {
@@ -345,6 +361,8 @@ int json_check(const char *text, size_t len, unsigned max_depth, struct json_err
     }
     if (s.names != s.on_stack)
         free(s.names);
+    if (s.stack != s.shallow)
+        free(s.stack);
     if (!good)
         locate(&s, ret_error);
     return good ? 0 : -EBADMSG;

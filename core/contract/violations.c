@@ -18,7 +18,23 @@ void violations_free(struct violations *v)
         free(v->items[i].pointer);
         free(v->items[i].detail);
     }
+    free(v->items);
     free(v);
+}
+
+static bool grow(struct violations *v)
+{
+    size_t capacity = v->capacity == 0 ? 4 : 2 * v->capacity;
+    struct violation *items;
+
+    if (v->count < v->capacity)
+        return true;
+    items = realloc(v->items, capacity * sizeof(*items));
+    if (items == NULL)
+        return false;
+    v->items = items;
+    v->capacity = capacity;
+    return true;
 }
 
 void violations_vadd(struct violations *v, const char *pointer, const char *detail, va_list ap)
@@ -27,11 +43,11 @@ void violations_vadd(struct violations *v, const char *pointer, const char *deta
     struct violation item;
 
     v->total++;
-    if (v->count == VIOLATIONS_MAX)
+    if (v->count == VIOLATIONS_MAX || !grow(v)) /* counted all the same */
         return;
     strbuf_vaddf(&text, detail, ap);
     item = (struct violation){.pointer = strdup(pointer), .detail = strbuf_take(&text)};
-    if (item.pointer == NULL || item.detail == NULL) { /* counted all the same */
+    if (item.pointer == NULL || item.detail == NULL) {
         free(item.pointer);
         free(item.detail);
         return;

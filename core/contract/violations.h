@@ -13,12 +13,12 @@ struct violation {
 };
 
 struct violations {
-    struct violation items[VIOLATIONS_MAX];
-    size_t count; /* items in use */
+    struct violation *items; /* grows */
+    size_t count, capacity;
     size_t total; /* found, also beyond the limit */
 };
 
-/* A heap object: it is too large for the stacks it is used on. NULL when memory is short. */
+/* NULL when memory is short. */
 struct violations *violations_new(void);
 void violations_free(struct violations *v); /* may be NULL */
 

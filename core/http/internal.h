@@ -3,6 +3,7 @@
 
 #include <civetweb.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/error.h"
@@ -73,11 +74,11 @@ void problem_write(struct strbuf *out, enum error_code error, const char *detail
 /* routes.c */
 void route_request(struct request *r);
 
-/* wait.c: answers are awaited together by a latch */
+/* wait.c: answers are awaited together by a latch. One of what is `left` is the waiting thread itself, so
+ * that the latch opens, and wakes it, once. */
 struct latch {
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    size_t left;
+    atomic_size_t left;
+    sem_t open;
 };
 
 struct http_waiter {
@@ -89,7 +90,7 @@ struct http_waiter {
 void latch_init(struct latch *latch);
 void latch_expect(struct latch *latch);     /* one more to wait for */
 void latch_count_down(struct latch *latch); /* any thread; touches nothing afterwards */
-void latch_wait(struct latch *latch); /* until every waiter was answered */
+void latch_wait(struct latch *latch); /* once: until every waiter was answered */
 void latch_done(struct latch *latch);
 void http_waiter_init(struct http_waiter *w, struct latch *latch); /* one more to wait for */
 void http_waiter_cancel(struct http_waiter *w);                    /* it will not be answered */

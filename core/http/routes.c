@@ -10,6 +10,7 @@ struct route {
     const char *path; /* ":" stands for one segment, the parameter */
     enum method method;
     void (*handle)(struct request *r, const char *parameter);
+    bool gateway; /* only with that role */
 };
 
 static const struct topic *loaded_topic(struct request *r, const char *name)
@@ -111,16 +112,16 @@ static void get_ready(struct request *r, const char *parameter)
 }
 
 static const struct route table[] = {
-    {"/kafka/send/:", METHOD_POST, post_send},
-    {"/kafka/request/:", METHOD_POST, post_request},
-    {"/kafka/health", METHOD_GET, get_health},
-    {"/kafka/topics", METHOD_GET, get_topics},
-    {"/executor/tasks/execute", METHOD_POST, post_execute},
-    {"/executor/tasks/batch", METHOD_POST, post_batch},
-    {"/executor/tasks/:", METHOD_GET, tasks_get},
-    {"/livez", METHOD_GET, get_live},
-    {"/readyz", METHOD_GET, get_ready},
-    {"/metrics", METHOD_GET, get_metrics},
+    {"/kafka/send/:", METHOD_POST, post_send, true},
+    {"/kafka/request/:", METHOD_POST, post_request, true},
+    {"/kafka/health", METHOD_GET, get_health, false},
+    {"/kafka/topics", METHOD_GET, get_topics, false},
+    {"/executor/tasks/execute", METHOD_POST, post_execute, true},
+    {"/executor/tasks/batch", METHOD_POST, post_batch, true},
+    {"/executor/tasks/:", METHOD_GET, tasks_get, true},
+    {"/livez", METHOD_GET, get_live, false},
+    {"/readyz", METHOD_GET, get_ready, false},
+    {"/metrics", METHOD_GET, get_metrics, false},
 };
 
 /* Whether the request's segments are those of `path`. */
@@ -169,14 +170,16 @@ void route_request(struct request *r)
     const struct route *found = NULL;
     const struct topic *topic = NULL;
     const char *parameter = NULL, *value;
+    bool gateway = r->server->world.config->gateway;
     int method = method_of(r->info->request_method);
 
-    for (size_t i = 0; i < topics->count; i++)
+    for (size_t i = 0; gateway && i < topics->count; i++)
         if (topics->items[i].config->route != NULL &&
             matches(r, topics->items[i].config->route, &value))
             topic = &topics->items[i];
     for (size_t i = 0; topic == NULL && i < sizeof(table) / sizeof(table[0]); i++)
-        if ((found == NULL || parameter != NULL) && matches(r, table[i].path, &value)) {
+        if ((gateway || !table[i].gateway) && (found == NULL || parameter != NULL) &&
+            matches(r, table[i].path, &value)) {
             if (found != NULL && value != NULL)
                 continue;
             found = &table[i];

@@ -59,6 +59,10 @@ void attempt_begin(struct attempt *a, struct request *r, const struct topic *top
     a->error = orchestrator_submit(o, &s, &a->waiter.waiter);
     if (a->error != ERROR_NONE)
         http_waiter_cancel(&a->waiter);
+    /* while it waits only its id is needed */
+    json_doc_free(TW_TAKE_PTR(a->task->doc));
+    buf_unref(TW_TAKE_PTR(a->task->text));
+    violations_free(TW_TAKE_PTR(a->violations));
 }
 
 enum error_code attempt_result(const struct attempt *a)

@@ -3,39 +3,32 @@
 
 void latch_init(struct latch *latch)
 {
-    pthread_mutex_init(&latch->lock, NULL);
-    pthread_cond_init(&latch->done, NULL);
-    latch->left = 0;
+    atomic_init(&latch->left, 1);
+    sem_init(&latch->open, 0, 0);
 }
 
 void latch_done(struct latch *latch)
 {
-    pthread_cond_destroy(&latch->done);
-    pthread_mutex_destroy(&latch->lock);
-}
-
-void latch_wait(struct latch *latch)
-{
-    pthread_mutex_lock(&latch->lock);
-    while (latch->left > 0)
-        pthread_cond_wait(&latch->done, &latch->lock);
-    pthread_mutex_unlock(&latch->lock);
+    sem_destroy(&latch->open);
 }
 
 void latch_expect(struct latch *latch)
 {
-    pthread_mutex_lock(&latch->lock);
-    latch->left++;
-    pthread_mutex_unlock(&latch->lock);
+    atomic_fetch_add(&latch->left, 1);
 }
 
-/* The signal is given under the lock: the waiting thread may destroy the latch right after. */
+void latch_wait(struct latch *latch)
+{
+    if (atomic_fetch_sub(&latch->left, 1) == 1)
+        return;
+    while (sem_wait(&latch->open) != 0) /* a signal */
+        ;
+}
+
 void latch_count_down(struct latch *latch)
 {
-    pthread_mutex_lock(&latch->lock);
-    if (--latch->left == 0)
-        pthread_cond_signal(&latch->done);
-    pthread_mutex_unlock(&latch->lock);
+    if (atomic_fetch_sub(&latch->left, 1) == 1)
+        sem_post(&latch->open);
 }
 
 /* Any thread of an adapter; only stores and wakes. */

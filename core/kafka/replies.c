@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/util.h"
@@ -58,6 +59,12 @@ bool replies_consume(struct kafka *k, int count)
             k->replies_partitions++;
     }
     rd_kafka_topic_partition_list_destroy(list);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) { /* any will do; pods choose different ones */
+        uint32_t random;
+
+        random_bytes(&random, sizeof(random));
+        orchestrator_on_all_replies(k->orchestrator, (int32_t)(random % (uint32_t)count));
+    }
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_warn("kafka", "cannot consume %s yet: %s", topic, rd_kafka_err2str(error));
     return error == RD_KAFKA_RESP_ERR_NO_ERROR;

@@ -6,9 +6,6 @@
 #include "base/util.h"
 #include "orchestrator/wire.h"
 
-/* Requests in a row that name the same partition, so that their replies share batches. */
-enum { HINTS_IN_A_ROW = 32 };
-
 struct reply_partition {
     int32_t number;
     bool revoked, paused;
@@ -21,7 +18,7 @@ struct reply_partition {
 
 void arrivals_init(struct arrivals *t, size_t limit, struct metrics *metrics)
 {
-    *t = (struct arrivals){.limit = limit, .metrics = metrics};
+    *t = (struct arrivals){.limit = limit, .metrics = metrics, .without_group = -1};
     pthread_mutex_init(&t->lock, NULL);
 }
 
@@ -204,7 +201,6 @@ bool arrivals_assign(struct arrivals *t, int32_t partition)
     assert(find(t, partition) == NULL);
     p->next = t->partitions;
     t->partitions = p;
-    t->n_assigned++;
     pthread_mutex_unlock(&t->lock);
     return true;
 }
@@ -215,10 +211,8 @@ void arrivals_revoke(struct arrivals *t, int32_t partition)
 
     pthread_mutex_lock(&t->lock);
     p = find(t, partition);
-    if (p != NULL && !p->revoked) {
+    if (p != NULL)
         p->revoked = true;
-        t->n_assigned--;
-    }
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -271,18 +265,22 @@ void arrivals_unassign(struct arrivals *t, int32_t partition)
 
 int32_t arrivals_hint(struct arrivals *t)
 {
-    int32_t hint = -1;
-    size_t at;
+    struct reply_partition *p;
+    int32_t hint;
 
     pthread_mutex_lock(&t->lock);
-    if (t->n_assigned > 0) {
-        at = t->turn++ / HINTS_IN_A_ROW % t->n_assigned;
-        for (struct reply_partition *p = t->partitions; hint < 0; p = p->next)
-            if (!p->revoked && at-- == 0)
-                hint = p->number;
-    }
+    for (p = t->partitions; p != NULL && p->revoked; p = p->next)
+        ;
+    hint = p != NULL ? p->number : t->without_group;
     pthread_mutex_unlock(&t->lock);
     return hint;
+}
+
+void arrivals_without_group(struct arrivals *t, int32_t partition)
+{
+    pthread_mutex_lock(&t->lock);
+    t->without_group = partition;
+    pthread_mutex_unlock(&t->lock);
 }
 
 /* Locked. Fills in what is new about `p`; false when nothing is. */

@@ -37,8 +37,7 @@ struct arrival {
 struct arrivals {
     pthread_mutex_t lock;
     struct reply_partition *partitions;
-    size_t n_assigned; /* of which replies can be asked to come to */
-    unsigned turn;
+    int32_t without_group; /* where to ask replies to come to; -1 */
     struct arrival *held;
     size_t bytes, limit;
     struct metrics *metrics;
@@ -63,8 +62,12 @@ void arrivals_revoke(struct arrivals *t, int32_t partition); /* no more hints to
 bool arrivals_idle(struct arrivals *t, int32_t partition);   /* nothing but held ones */
 void arrivals_unassign(struct arrivals *t, int32_t partition);
 
-/* A partition that a reply to us is best sent to, or -1. */
+/*
+ * The partition that a reply to us is best sent to, or -1. One at a time, so that replies share batches:
+ * the producers have one request a partition under way.
+ */
 int32_t arrivals_hint(struct arrivals *t);
+void arrivals_without_group(struct arrivals *t, int32_t partition);
 
 void arrivals_collect(struct arrivals *t,
                       void (*take)(void *ctx, const struct partition_order *order), void *ctx);

@@ -134,12 +134,12 @@ static size_t own_headers(struct orchestrator *o, char hint[static 12], struct b
     int32_t partition = arrivals_hint(&o->arrivals);
     size_t n = 0;
 
-    if (o->world.incarnation == NULL)
-        return 0; /* every pod sees every reply */
     if (partition >= 0)
         out[n++] = (struct bus_header){WIRE_REPLY_HINT, hint,
                                        (size_t)sprintf(hint, "%d", (int)partition)};
-    out[n++] = (struct bus_header){WIRE_OWNER, o->world.incarnation, strlen(o->world.incarnation)};
+    if (o->world.incarnation != NULL)
+        out[n++] = (struct bus_header){WIRE_OWNER, o->world.incarnation,
+                                       strlen(o->world.incarnation)};
     return n;
 }
 

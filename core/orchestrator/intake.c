@@ -106,8 +106,14 @@ static void on_store(void *arg, bool up)
     metric_set(o->world.metrics, METRIC_STORE_UP, 0, up);
     if (!up)
         return;
+    o->world.wake_timer(o->world.timer_ctx, 0); /* intake_tick looks every 2 s from now on */
     remind(o, INT64_MAX);
     complete_held(o);
+}
+
+void orchestrator_on_all_replies(struct orchestrator *o, int32_t partition)
+{
+    arrivals_without_group(&o->arrivals, partition);
 }
 
 void orchestrator_on_replies_assigned(struct orchestrator *o, int32_t partition)

@@ -153,9 +153,10 @@ void orchestrator_on_task(struct orchestrator *o, const struct record *record);
 void orchestrator_on_reply(struct orchestrator *o, const struct record *record);
 
 /*
- * Partitions of the reply topic that a group gives us: as orchestrator_on_assigned and so on below. With
- * no group nothing is told, and no offsets are kept.
+ * Partitions of the reply topic that a group gives us: as orchestrator_on_assigned and so on below. Without
+ * a group every reply is seen, only a partition to ask them to is told, and no offsets are kept.
  */
+void orchestrator_on_all_replies(struct orchestrator *o, int32_t partition);
 void orchestrator_on_replies_assigned(struct orchestrator *o, int32_t partition);
 void orchestrator_on_replies_revoked(struct orchestrator *o, int32_t partition);
 bool orchestrator_replies_idle(struct orchestrator *o, int32_t partition);

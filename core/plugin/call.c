@@ -52,6 +52,7 @@ void call_free(struct tw_call *call)
         free(call->publications[i].key);
         buf_unref(call->publications[i].task);
     }
+    free(call->publications);
     free(call);
 }
 

@@ -61,7 +61,7 @@ struct tw_call {
     struct strbuf reply; /* an object without its closing brace; empty: no member yet */
     bool reply_failed;
     char *error;
-    struct publication publications[PUBLICATIONS_MAX];
+    struct publication *publications; /* grows up to PUBLICATIONS_MAX */
     size_t n_publications;
 
     void (*done)(void *ctx, const struct run_result *result);

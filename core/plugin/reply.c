@@ -115,6 +115,20 @@ int tw_call_fail(struct tw_call *call, const char *detail, ...)
     return TW_FAIL;
 }
 
+/* Room for one more; false when memory is short. */
+static bool publications_grow(struct tw_call *call)
+{
+    size_t n = call->n_publications;
+    struct publication *grown;
+
+    if ((n & (n - 1)) != 0) /* its room is the next power of two */
+        return true;
+    grown = realloc(call->publications, TW_MAX(2 * n, 1) * sizeof(*grown));
+    if (grown != NULL)
+        call->publications = grown;
+    return grown != NULL;
+}
+
 int tw_call_publish(struct tw_call *call, const char *topic, const char *key, const char *task,
                     size_t len)
 {
@@ -132,7 +146,7 @@ int tw_call_publish(struct tw_call *call, const char *topic, const char *key, co
         p.key = key == NULL ? NULL : strdup(key);
         p.key_len = key == NULL ? 0 : strlen(key);
     }
-    if (r < 0 || p.topic == NULL || (key != NULL && p.key == NULL)) {
+    if (r < 0 || p.topic == NULL || (key != NULL && p.key == NULL) || !publications_grow(call)) {
         log_warn("plugin", "handler %s: a task for %s is not published: %s",
                  call->handler->table.name, topic, why == NULL ? "out of memory" : why);
         free(why);
