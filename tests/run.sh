@@ -14,7 +14,7 @@ case "${1:-}" in
     ;;
 esac
 mapfile -t packages <packaging/build-deps
-packages+=(libcmocka-dev python3 openjdk-17-jre-headless maven kcat valgrind)
+packages+=(libcmocka-dev python3 openjdk-17-jre-headless maven kcat redis-server redis-sentinel valgrind)
 $full && packages+=(clang)
 packaging/deps.sh "${packages[@]}"
 

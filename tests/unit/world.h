@@ -150,10 +150,23 @@ static const struct clock *world_clock_of(struct world *w)
     return &clock;
 }
 
-static inline int world_setup(void **state)
+/* An orchestrator, anew, on this store. */
+static inline void world_remake(struct world *w, struct store store, const char *incarnation)
 {
     static const struct bus_ops bus = {world_send, world_wake};
     static const struct handlers_ops handlers = {world_validate, world_run, world_start};
+
+    orchestrator_free(w->o);
+    w->o = orchestrator_new(&(struct orchestrator_world){
+        .config = &w->config, .topics = &w->table, .metrics = w->metrics,
+        .clock = world_clock_of(w), .bus = {&bus, w}, .store = store,
+        .handlers = {&handlers, w}, .wake_timer = world_wake_timer, .incarnation = incarnation});
+    orchestrator_on_bus(w->o, true);
+    orchestrator_on_assigned(w->o, 0, 0);
+}
+
+static inline int world_setup(void **state)
+{
     static char *reply_topics[] = {(char *)(uintptr_t)"*.reply"};
     const char *const names[] = {"T", "PEER"};
     struct world *w = calloc(1, sizeof(*w));
@@ -179,12 +192,7 @@ static inline int world_setup(void **state)
     w->metrics = metrics_new(names, 2);
     w->store = memory_store_new(&w->config, world_clock_of(w), w->metrics);
     w->take = BUS_DELIVERED;
-    w->o = orchestrator_new(&(struct orchestrator_world){
-        .config = &w->config, .topics = &w->table, .metrics = w->metrics,
-        .clock = world_clock_of(w), .bus = {&bus, w}, .store = memory_store_port(w->store),
-        .handlers = {&handlers, w}, .wake_timer = world_wake_timer});
-    orchestrator_on_bus(w->o, true);
-    orchestrator_on_assigned(w->o, 0, 0);
+    world_remake(w, memory_store_port(w->store), NULL);
     *state = w;
     return 0;
 }
@@ -253,6 +261,12 @@ static inline void world_take_order(void *ctx, const struct partition_order *ord
 {
     if (order->offset >= 0)
         *(int64_t *)ctx = order->offset;
+}
+
+static inline void world_take_rewind(void *ctx, const struct partition_order *order)
+{
+    if (order->rewind >= 0)
+        *(int64_t *)ctx = order->rewind;
 }
 
 /* The offset that is to be committed, or -1 when there is no news. */
