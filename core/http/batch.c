@@ -70,7 +70,7 @@ static void begin_item(struct attempt *a, const struct topic **topic, struct req
         return;
     }
     request_wait(r, (*topic)->config->timeout, &wait); /* checked by our caller */
-    attempt_begin(a, r, *topic, text->start, text->len, NULL, true, wait, latch);
+    attempt_begin(a, r, *topic, text->start, text->len, NULL, true, wait, latch, NULL);
 }
 
 static void run(struct request *r, const struct json_span *list, size_t n)

@@ -45,6 +45,7 @@ struct request {
     struct buf *body;         /* request_read_body */
     bool close;               /* after this answer */
     bool head;                /* no body in the answer */
+    struct strbuf *capture;   /* not NULL: answers are put there instead of being sent */
 };
 
 /* filter.c: whether the request may reach a route. ERROR_NONE: fills in path and length. */
@@ -60,6 +61,7 @@ bool request_query(const struct request *r, const char *name, const char **ret, 
 void request_discard(struct request *r);
 
 /* respond.c */
+bool keep_alive(const struct request *r); /* whether the connection stays open behind the answer */
 void respond(struct request *r, int status, const char *type, const char *extra_headers,
              const struct strbuf *body);
 void respond_buf(struct request *r, int status, const struct buf *body);
@@ -84,6 +86,7 @@ struct latch {
 struct http_waiter {
     struct waiter waiter;
     struct latch *latch;
+    struct express *express; /* not NULL: it is told, not the latch */
     struct answer answer; /* its body is a reference of ours */
 };
 
@@ -92,7 +95,8 @@ void latch_expect(struct latch *latch);     /* one more to wait for */
 void latch_count_down(struct latch *latch); /* any thread; touches nothing afterwards */
 void latch_wait(struct latch *latch); /* once: until every waiter was answered */
 void latch_done(struct latch *latch);
-void http_waiter_init(struct http_waiter *w, struct latch *latch); /* one more to wait for */
+/* One more to wait for. */
+void http_waiter_init(struct http_waiter *w, struct latch *latch, struct express *express);
 void http_waiter_cancel(struct http_waiter *w);                    /* it will not be answered */
 void http_waiter_done(struct http_waiter *w);
 
@@ -107,7 +111,7 @@ struct attempt {
 
 void attempt_begin(struct attempt *a, struct request *r, const struct topic *topic,
                    const char *text, size_t len, const struct message *message, bool reply_wanted,
-                   int64_t wait, struct latch *latch);
+                   int64_t wait, struct latch *latch, struct express *express);
 void attempt_done(struct attempt *a);
 /* What became of it once the latch is open: ERROR_NONE, and the answer in a->waiter. */
 enum error_code attempt_result(const struct attempt *a);
@@ -118,6 +122,31 @@ void tasks_flat(struct request *r, const struct topic *topic); /* NULL: the body
 void tasks_get(struct request *r, const char *id);
 void batch_execute(struct request *r);
 const struct topic *task_topic(const struct request *r, const char *text, size_t len);
+
+/* express.c: the answer is written by the thread that has it */
+struct express {
+    struct request *r;
+    struct attempt *attempt;
+    int fd;
+    pid_t thread;        /* the connection's */
+    atomic_int state;
+    sem_t ended;         /* only when the connection's thread has asked for it */
+    int64_t written;     /* monotonic */
+    struct strbuf rest;  /* what the connection's thread has to write */
+    size_t sent;         /* of it already */
+    bool close;          /* and to close */
+};
+/* False: this request cannot be answered so. */
+bool express_begin(struct express *x, struct request *r, struct attempt *a);
+void express_answer(struct express *x); /* any thread; never blocks */
+/* Until the answer is out and the client has something to say again, or for http.keep_alive_timeout. */
+void express_wait(struct express *x);
+void express_done(struct express *x);
+void express_thread_init(void);
+void express_connection_init(void); /* a new connection on this thread */
+
+/* tasks.c */
+void respond_attempt(struct request *r, const struct attempt *a, enum error_code error);
 
 /* stop.c */
 void stop_init(struct http_server *s);

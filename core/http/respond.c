@@ -45,7 +45,7 @@ static bool has_token(const char *list, const char *token)
 }
 
 /* As civetweb decides it, and one rule more: idle connections must not starve the others. */
-static bool keep_alive(const struct request *r)
+bool keep_alive(const struct request *r)
 {
     const struct http_server *s = r->server;
     const char *connection = request_header(r, "Connection");
@@ -65,7 +65,7 @@ static void write_response(struct request *r, int status, const char *type, cons
     STRBUF_CLEANUP struct strbuf out = STRBUF_INIT;
     bool keep = keep_alive(r);
 
-    if (!keep)
+    if (!keep && r->capture == NULL)
         mg_disable_connection_keep_alive(r->conn);
     strbuf_addf(&out,
                 "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Length: %zu\r\n"
@@ -77,7 +77,11 @@ static void write_response(struct request *r, int status, const char *type, cons
                 keep ? "keep-alive" : "close");
     if (!r->head)
         strbuf_add(&out, body, len);
-    if (!out.failed) /* else the connection just closes */
+    if (r->capture != NULL) {
+        strbuf_add(r->capture, out.data, out.len);
+        r->capture->failed |= out.failed;
+        r->close |= !keep;
+    } else if (!out.failed) /* else the connection just closes */
         mg_write(r->conn, out.data, out.len);
     else
         mg_disable_connection_keep_alive(r->conn);

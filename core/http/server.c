@@ -62,6 +62,7 @@ static int on_error(struct mg_connection *conn, int status, const char *text)
 static int on_connection(const struct mg_connection *conn, void **ret_data)
 {
     (void)ret_data;
+    express_connection_init();
     atomic_fetch_add(&server_of(conn)->connections, 1);
     return 0;
 }
@@ -89,8 +90,10 @@ static int on_message(const struct mg_connection *conn, const char *text)
 
 static void *on_thread(const struct mg_context *mg, int type)
 {
-    if (type == 1) /* a worker */
+    if (type == 1) { /* a worker */
         watch_thread_init(mg_get_user_data(mg));
+        express_thread_init();
+    }
     return NULL;
 }
 

@@ -21,7 +21,7 @@ static void trace_context(const struct request *r, struct submission *s)
 
 void attempt_begin(struct attempt *a, struct request *r, const struct topic *topic,
                    const char *text, size_t len, const struct message *message, bool reply_wanted,
-                   int64_t wait, struct latch *latch)
+                   int64_t wait, struct latch *latch, struct express *express)
 {
     struct orchestrator *o = r->server->world.orchestrator;
     struct submission s = {
@@ -30,6 +30,7 @@ void attempt_begin(struct attempt *a, struct request *r, const struct topic *top
         .reply_wanted = reply_wanted,
         .wait = wait,
     };
+    enum error_code error_code;
     struct json_error error;
     int ret;
 
@@ -55,10 +56,12 @@ void attempt_begin(struct attempt *a, struct request *r, const struct topic *top
         s.n_headers = message->n_headers;
     }
     trace_context(r, &s);
-    http_waiter_init(&a->waiter, latch);
-    a->error = orchestrator_submit(o, &s, &a->waiter.waiter);
-    if (a->error != ERROR_NONE)
+    http_waiter_init(&a->waiter, latch, express);
+    error_code = orchestrator_submit(o, &s, &a->waiter.waiter);
+    if (error_code != ERROR_NONE) { /* else it may be answered by now, and read by who answers */
+        a->error = error_code;
         http_waiter_cancel(&a->waiter);
+    }
     /* while it waits only its id is needed */
     json_doc_free(TW_TAKE_PTR(a->task->doc));
     buf_unref(TW_TAKE_PTR(a->task->text));

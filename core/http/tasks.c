@@ -30,10 +30,10 @@ static void respond_failure(struct request *r, const struct attempt *a, enum err
     }
 }
 
-static void respond_attempt(struct request *r, const struct attempt *a)
+/* `error`: attempt_result, or what the answer alone says. */
+void respond_attempt(struct request *r, const struct attempt *a, enum error_code error)
 {
     const struct answer *answer = &a->waiter.answer;
-    enum error_code error = attempt_result(a);
 
     if (error != ERROR_NONE) {
         respond_failure(r, a, error);
@@ -58,6 +58,8 @@ static void execute(struct request *r, const struct topic *topic, const char *te
                     const struct message *message, bool reply_wanted)
 {
     struct attempt attempt;
+    struct express express;
+    bool quick = express_begin(&express, r, &attempt);
     struct latch latch;
     int64_t wait;
 
@@ -67,9 +69,15 @@ static void execute(struct request *r, const struct topic *topic, const char *te
         return;
     }
     latch_init(&latch);
-    attempt_begin(&attempt, r, topic, text, len, message, reply_wanted, wait, &latch);
+    attempt_begin(&attempt, r, topic, text, len, message, reply_wanted, wait, &latch,
+                  quick ? &express : NULL);
     latch_wait(&latch);
-    respond_attempt(r, &attempt);
+    if (quick && attempt.error == ERROR_NONE)
+        express_wait(&express);
+    else
+        respond_attempt(r, &attempt, attempt_result(&attempt));
+    if (quick)
+        express_done(&express);
     attempt_done(&attempt);
     latch_done(&latch);
 }

@@ -31,25 +31,30 @@ void latch_count_down(struct latch *latch)
         sem_post(&latch->open);
 }
 
-/* Any thread of an adapter; only stores and wakes. */
+/* Any thread of an adapter; only stores and wakes, or writes without blocking. */
 static void on_answer(struct waiter *waiter, const struct answer *answer)
 {
     struct http_waiter *w = TW_CONTAINER_OF(waiter, struct http_waiter, waiter);
 
     w->answer = *answer;
     buf_ref(w->answer.body);
-    latch_count_down(w->latch);
+    if (w->express != NULL)
+        express_answer(w->express);
+    else
+        latch_count_down(w->latch);
 }
 
-void http_waiter_init(struct http_waiter *w, struct latch *latch)
+void http_waiter_init(struct http_waiter *w, struct latch *latch, struct express *express)
 {
-    *w = (struct http_waiter){.waiter.answer = on_answer, .latch = latch};
-    latch_expect(latch);
+    *w = (struct http_waiter){.waiter.answer = on_answer, .latch = latch, .express = express};
+    if (express == NULL)
+        latch_expect(latch);
 }
 
 void http_waiter_cancel(struct http_waiter *w)
 {
-    latch_count_down(w->latch);
+    if (w->express == NULL)
+        latch_count_down(w->latch);
 }
 
 void http_waiter_done(struct http_waiter *w)

@@ -70,6 +70,16 @@ static void fatal(void *ctx)
     kill(getpid(), SIGUSR1); /* blocked everywhere: main takes it from sigwait */
 }
 
+/* http/express.c lets it through where it waits. */
+static void block_urgent(void)
+{
+    sigset_t urgent;
+
+    sigemptyset(&urgent);
+    sigaddset(&urgent, SIGURG);
+    pthread_sigmask(SIG_BLOCK, &urgent, NULL);
+}
+
 static int wait_for_end(const sigset_t *signals)
 {
     int signal = 0;
@@ -125,6 +135,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    block_urgent();
 
     setup.dev = options.dev;
     if (beside_program(plugins, "lib/taskwire/plugins") && access(plugins, R_OK) == 0)
