@@ -115,6 +115,10 @@ void express_answer(struct express *x)
     x->sent = n < 0 ? 0 : (size_t)n;
     x->written = clock_monotonic(&clock_system);
     state = !x->rest.failed && x->sent == x->rest.len && !x->r->close ? WRITTEN : LEFT;
+    if (state == WRITTEN) { /* freed where it was made: else each connection's thread keeps some */
+        strbuf_done(&x->rest);
+        http_waiter_done(&x->attempt->waiter);
+    }
     metric_add(x->r->server->world.metrics, METRIC_HTTP_BUSY, 0, -1);
     /* From here on the struct may be gone, unless its thread has said that it waits for `ended`. */
     if (atomic_exchange(&x->state, state) & WANTED)
@@ -168,6 +172,6 @@ void express_wait(struct express *x)
     metric_add(r->server->world.metrics, METRIC_HTTP_BUSY, 0, 1);
     if (x->rest.failed)
         r->close = true;
-    else if (x->sent < x->rest.len)
+    else if (x->rest.len > x->sent)
         mg_write(r->conn, x->rest.data + x->sent, x->rest.len - x->sent);
 }

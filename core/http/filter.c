@@ -2,6 +2,7 @@
  * The request filter: civetweb's parser is lenient, so what it lets pass is looked at again, before
  * any handler. One request must be one request for every proxy in front.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -79,9 +80,13 @@ static int hex(char c)
 /* Splits at "/" first and decodes each segment then, so that %2F stays within its segment. */
 static bool split_path(struct request *r, const char *uri)
 {
-    char *out = r->path;
+    size_t len = strlen(uri);
+    char *out;
 
     if (uri[0] != '/')
+        return false;
+    r->path = out = len < sizeof(r->short_path) ? r->short_path : malloc(len + 1);
+    if (out == NULL)
         return false;
     while (*uri == '/') {
         uri++;

@@ -38,7 +38,8 @@ struct request {
     struct http_server *server;
     struct mg_connection *conn;
     const struct mg_request_info *info;
-    char path[URI_MAX_LEN + 1];         /* decoded, segments NUL-terminated */
+    char *path;                         /* decoded, segments NUL-terminated: short, or on the heap */
+    char short_path[256];
     const char *segments[PATH_SEGMENTS]; /* decoded; "" for an empty one */
     size_t n_segments;
     long long content_length; /* -1: none given */

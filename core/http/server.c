@@ -38,6 +38,8 @@ static int on_request(struct mg_connection *conn)
     if (r.close)
         mg_disable_connection_keep_alive(conn);
     buf_unref(r.body);
+    if (r.path != r.short_path)
+        free(r.path);
     metric_add(metrics, METRIC_HTTP_BUSY, 0, -1);
     return 1;
 }

@@ -60,4 +60,5 @@ void http_waiter_cancel(struct http_waiter *w)
 void http_waiter_done(struct http_waiter *w)
 {
     buf_unref(w->answer.body);
+    w->answer.body = NULL;
 }
