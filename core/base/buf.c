@@ -6,7 +6,7 @@
 
 enum { BUF_MAGIC = 0x62756621 };
 
-struct buf *buf_new(const void *data, size_t len)
+struct buf *buf_space(size_t len)
 {
     struct buf *b = malloc(sizeof(*b) + len + 1);
 
@@ -15,9 +15,16 @@ struct buf *buf_new(const void *data, size_t len)
     atomic_init(&b->refs, 1);
     b->magic = BUF_MAGIC;
     b->len = len;
-    if (len > 0)
-        memcpy(b->data, data, len);
     b->data[len] = '\0';
+    return b;
+}
+
+struct buf *buf_new(const void *data, size_t len)
+{
+    struct buf *b = buf_space(len);
+
+    if (b != NULL && len > 0)
+        memcpy(b->data, data, len);
     return b;
 }
 

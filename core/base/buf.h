@@ -17,6 +17,9 @@ struct buf {
 /* Copies `len` bytes. Returns one reference, or NULL when memory is short. */
 struct buf *buf_new(const void *data, size_t len);
 
+/* `len` bytes that the caller fills before anybody else sees it. NULL when memory is short. */
+struct buf *buf_space(size_t len);
+
 /* Takes another reference; `b` may be NULL. Any thread. Returns `b`. */
 struct buf *buf_ref(struct buf *b);
 

@@ -148,20 +148,26 @@ static const char *skip_space(const char *p, const char *end)
     return p;
 }
 
-void json_insert(struct strbuf *out, const char *text, size_t len, const struct strbuf *members)
+struct buf *json_insert(const char *text, size_t len, const struct strbuf *members)
 {
     const char *end = text + len;
-    const char *brace = skip_space(text, end), *rest, *next;
+    const char *brace = skip_space(text, end), *next;
+    size_t head = (size_t)(brace - text) + 1;
+    bool comma;
+    struct buf *b;
 
     assert(brace < end && *brace == '{');
-    rest = brace + 1;
-    next = skip_space(rest, end);
-    strbuf_add(out, text, (size_t)(rest - text));
-    strbuf_add(out, members->data, members->len);
-    out->failed |= members->failed;
-    if (next < end && *next != '}')
-        strbuf_addc(out, ',');
-    strbuf_add(out, rest, (size_t)(end - rest));
+    next = skip_space(brace + 1, end);
+    comma = next < end && *next != '}';
+    b = members->failed ? NULL : buf_space(len + members->len + comma);
+    if (b == NULL)
+        return NULL;
+    memcpy(b->data, text, head);
+    memcpy(b->data + head, members->data, members->len);
+    if (comma)
+        b->data[head + members->len] = ',';
+    memcpy(b->data + head + members->len + comma, text + head, len - head);
+    return b;
 }
 
 /* Behind the string that begins at `p`. */

@@ -33,9 +33,9 @@ char *json_string_copy(struct json_span value, size_t *ret_len);
 /* The same for the raw text of a member's name. */
 char *json_name_copy(struct json_span name, size_t *ret_len);
 
-/* Appends the object `text` with `members` ("\"a\":1", at least one) put in right after its opening
- * brace; every other byte stays. */
-void json_insert(struct strbuf *out, const char *text, size_t len, const struct strbuf *members);
+/* The object `text` with `members` ("\"a\":1", at least one) put in right after its opening brace; every
+ * other byte stays. NULL when memory is short. */
+struct buf *json_insert(const char *text, size_t len, const struct strbuf *members);
 
 /* json_doc_parse without the check: `text` passed json_check. Returns 0, -EBADMSG, or -ENOMEM. */
 int json_doc_build(struct buf *text, unsigned max_depth, struct json_doc **ret,

@@ -74,7 +74,7 @@ static bool is_contract(const char *text, size_t len, const char *id, bool *ret_
 /* The contract as it came, with `topic` and `endTime` put in where they are absent. */
 static struct buf *keep(const struct reply_text *r, const char *topic, int64_t now)
 {
-    STRBUF_CLEANUP struct strbuf members = STRBUF_INIT, out = STRBUF_INIT;
+    STRBUF_CLEANUP struct strbuf members = STRBUF_INIT;
     struct json_span value;
 
     if (!json_member(r->value, r->value_len, "topic", &value))
@@ -83,8 +83,7 @@ static struct buf *keep(const struct reply_text *r, const char *topic, int64_t n
         json_member_seconds(&members, "endTime", now);
     if (members.len == 0 && !members.failed)
         return buf_new(r->value, r->value_len);
-    json_insert(&out, r->value, r->value_len, &members);
-    return strbuf_to_buf(&out);
+    return json_insert(r->value, r->value_len, &members);
 }
 
 /* The text of an error as NestJS sends it: an object with a message, a string, or raw text. */

@@ -24,26 +24,25 @@ static bool has(const char *text, size_t len, const char *name)
     return json_member(text, len, name, &value);
 }
 
-/* The text with absent base fields put in; the client's own reference when there are none. */
-static struct buf *complete_text(struct buf *text, const char *topic, int64_t now)
+/* A copy of the text, with absent base fields put in. */
+static struct buf *complete_text(const char *text, size_t len, const char *topic, int64_t now)
 {
-    STRBUF_CLEANUP struct strbuf members = STRBUF_INIT, out = STRBUF_INIT;
+    STRBUF_CLEANUP struct strbuf members = STRBUF_INIT;
     char id_text[UUID_TEXT_LEN + 1];
     struct uuid id;
 
-    if (!has(text->data, text->len, "id")) {
+    if (!has(text, len, "id")) {
         uuid_v7(&id);
         uuid_format(&id, id_text);
         json_member_string(&members, "id", id_text);
     }
-    if (!has(text->data, text->len, "topic"))
+    if (!has(text, len, "topic"))
         json_member_string(&members, "topic", topic);
-    if (!has(text->data, text->len, "startTime"))
+    if (!has(text, len, "startTime"))
         json_member_seconds(&members, "startTime", now);
     if (members.len == 0 && !members.failed)
-        return buf_ref(text);
-    json_insert(&out, text->data, text->len, &members);
-    return strbuf_to_buf(&out);
+        return buf_new(text, len);
+    return json_insert(text, len, &members);
 }
 
 static void check_base(struct task *task, const char *topic, struct violations *v)
@@ -82,7 +81,6 @@ static void check_base(struct task *task, const char *topic, struct violations *
 int task_parse(const char *text, size_t len, const char *topic, int64_t now, unsigned max_depth,
                struct violations *v, struct task **ret, struct json_error *ret_error)
 {
-    BUF_CLEANUP struct buf *given = NULL;
     TASK_CLEANUP struct task *task = NULL;
     size_t before = v->total, space = 0;
     int r = json_check(text, len, max_depth, ret_error);
@@ -95,11 +93,10 @@ int task_parse(const char *text, size_t len, const char *topic, int64_t now, uns
         violations_add(v, "", "must be an object");
         return -EINVAL;
     }
-    given = buf_new(text, len);
     task = calloc(1, sizeof(*task));
-    if (given == NULL || task == NULL)
+    if (task == NULL)
         return -ENOMEM;
-    task->text = complete_text(given, topic, now);
+    task->text = complete_text(text, len, topic, now);
     if (task->text == NULL)
         return -ENOMEM;
     r = json_doc_build(task->text, max_depth, &task->doc, ret_error);

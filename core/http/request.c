@@ -42,7 +42,6 @@ enum error_code request_read_body(struct request *r)
 {
     const char *expect = request_header(r, "Expect");
     const char *type = request_header(r, "Content-Type");
-    TW_CLEANUP_FREE char *data = NULL;
 
     if (r->content_length < 0)
         return ERROR_LENGTH_REQUIRED;
@@ -52,16 +51,15 @@ enum error_code request_read_body(struct request *r)
         return ERROR_UNSUPPORTED_TYPE;
     if (expect != NULL && strcasecmp(expect, "100-continue") == 0 && r->content_length > 0)
         mg_write(r->conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-    data = malloc((size_t)r->content_length + 1);
-    if (data == NULL)
+    r->body = buf_space((size_t)r->content_length);
+    if (r->body == NULL)
         return ERROR_OVERLOADED;
-    if (!read_all(r, data, (size_t)r->content_length)) {
+    if (!read_all(r, r->body->data, r->body->len)) {
         metric_inc(r->server->world.metrics, METRIC_HTTP_BODY_TIMEOUTS, 0);
         r->close = true;
         return ERROR_BODY_TIMEOUT;
     }
-    r->body = buf_new(data, (size_t)r->content_length);
-    return r->body == NULL ? ERROR_OVERLOADED : ERROR_NONE;
+    return ERROR_NONE;
 }
 
 /* After a refusal the connection closes; what the client still sends is read first, up to DISCARD_MAX
