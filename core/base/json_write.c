@@ -97,7 +97,7 @@ void json_stringz(struct strbuf *sb, const char *text)
 void json_int(struct strbuf *sb, int64_t value)
 {
     separate(sb);
-    strbuf_addf(sb, "%" PRId64, value);
+    strbuf_add_int(sb, value);
 }
 
 void json_boolean(struct strbuf *sb, bool value)
@@ -114,8 +114,15 @@ void json_null(struct strbuf *sb)
 
 void json_seconds(struct strbuf *sb, int64_t ns)
 {
+    int64_t ms = ns % NS_PER_S / NS_PER_MS;
+    char fraction[4] = {'.'};
+
     separate(sb);
-    strbuf_addf(sb, "%" PRId64 ".%03d", ns / NS_PER_S, (int)(ns % NS_PER_S / NS_PER_MS));
+    strbuf_add_int(sb, ns / NS_PER_S);
+    fraction[1] = (char)('0' + ms / 100);
+    fraction[2] = (char)('0' + ms / 10 % 10);
+    fraction[3] = (char)('0' + ms % 10);
+    strbuf_add(sb, fraction, sizeof(fraction));
 }
 
 void json_raw(struct strbuf *sb, const char *json, size_t len)

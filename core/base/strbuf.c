@@ -76,6 +76,19 @@ void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap)
     sb->len += (size_t)n;
 }
 
+void strbuf_add_int(struct strbuf *sb, int64_t value)
+{
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    char text[21], *at = text + sizeof(text);
+
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    strbuf_add(sb, at, (size_t)(text + sizeof(text) - at));
+}
+
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...)
 {
     va_list ap;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/util.h"
@@ -24,6 +25,7 @@ void strbuf_done(struct strbuf *sb); /* frees; the struct is as new */
 void strbuf_add(struct strbuf *sb, const void *data, size_t len);
 void strbuf_addz(struct strbuf *sb, const char *text);
 void strbuf_addc(struct strbuf *sb, char c);
+void strbuf_add_int(struct strbuf *sb, int64_t value); /* decimal */
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) TW_PRINTF(2, 3);
 void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap) TW_PRINTF(2, 0);
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TW_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define TW_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -20,6 +21,15 @@
         (p) = NULL;                                                                                \
         taken_;                                                                                    \
     })
+
+/* Zeroed memory, or NULL. For what is made for every request: glibc's calloc, unlike its malloc, does not
+ * use the thread's cache. */
+static inline void *tw_zalloc(size_t size)
+{
+    void *p = malloc(size);
+
+    return p == NULL ? NULL : memset(p, 0, size);
+}
 
 static inline void tw_freep(void *p)
 {

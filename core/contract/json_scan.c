@@ -136,11 +136,13 @@ static bool peek(const struct scan *s, char c)
     return s->at < s->len && s->text[s->at] == c;
 }
 
-static bool fits(const struct scan *s, size_t start, bool integer)
+static bool fits(const struct scan *s, size_t start, bool integer, bool exponent)
 {
     char text[NUMBER_MAX + 1];
     size_t len = s->at - start;
 
+    if (integer ? len <= 18 : !exponent) /* so few digits fit; so short a number is no infinity */
+        return true;
     memcpy(text, s->text + start, len);
     text[len] = '\0';
     if (!integer)
@@ -156,7 +158,7 @@ static bool fits(const struct scan *s, size_t start, bool integer)
 static bool scan_number(struct scan *s)
 {
     size_t start = s->at;
-    bool integer = true;
+    bool integer = true, exponent = false;
 
     s->at += s->text[s->at] == '-';
     if (peek(s, '0'))
@@ -173,6 +175,7 @@ static bool scan_number(struct scan *s)
     }
     if (peek(s, 'e') || peek(s, 'E')) {
         integer = false;
+        exponent = true;
         s->at++;
         if (peek(s, '+') || peek(s, '-'))
             s->at++;
@@ -181,7 +184,7 @@ static bool scan_number(struct scan *s)
     }
     if (s->at - start > NUMBER_MAX)
         return fail(s, start, "number longer than 128 characters");
-    if (!fits(s, start, integer))
+    if (!fits(s, start, integer, exponent))
         return fail(s, start, integer ? "integer beyond 64 bits" : "number too large");
     return true;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json_write.h"
+#include "base/util.h"
 #include "contract/json_text.h"
 
 void task_free(struct task *task)
@@ -93,7 +94,7 @@ int task_parse(const char *text, size_t len, const char *topic, int64_t now, uns
         violations_add(v, "", "must be an object");
         return -EINVAL;
     }
-    task = calloc(1, sizeof(*task));
+    task = tw_zalloc(sizeof(*task));
     if (task == NULL)
         return -ENOMEM;
     task->text = complete_text(text, len, topic, now);

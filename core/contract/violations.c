@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/json_write.h"
+#include "base/util.h"
 
 struct violations *violations_new(void)
 {
-    return calloc(1, sizeof(struct violations));
+    return tw_zalloc(sizeof(struct violations));
 }
 
 void violations_free(struct violations *v)

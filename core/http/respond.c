@@ -67,14 +67,23 @@ static void write_response(struct request *r, int status, const char *type, cons
 
     if (!keep && r->capture == NULL)
         mg_disable_connection_keep_alive(r->conn);
-    strbuf_addf(&out,
-                "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Length: %zu\r\n"
-                "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
-                status, reason(status), date(), len);
-    if (type != NULL)
-        strbuf_addf(&out, "Content-Type: %s\r\n", type);
-    strbuf_addf(&out, "%sConnection: %s\r\n\r\n", extra == NULL ? "" : extra,
-                keep ? "keep-alive" : "close");
+    strbuf_addz(&out, "HTTP/1.1 ");
+    strbuf_add_int(&out, status);
+    strbuf_addc(&out, ' ');
+    strbuf_addz(&out, reason(status));
+    strbuf_addz(&out, "\r\nDate: ");
+    strbuf_addz(&out, date());
+    strbuf_addz(&out, "\r\nContent-Length: ");
+    strbuf_add_int(&out, (int64_t)len);
+    strbuf_addz(&out, "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    if (type != NULL) {
+        strbuf_addz(&out, "Content-Type: ");
+        strbuf_addz(&out, type);
+        strbuf_addz(&out, "\r\n");
+    }
+    if (extra != NULL)
+        strbuf_addz(&out, extra);
+    strbuf_addz(&out, keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
     if (!r->head)
         strbuf_add(&out, body, len);
     if (r->capture != NULL) {

@@ -122,7 +122,7 @@ static bool shrink(struct memory_store *s)
 static struct entry *entry_new(const char *caller, const char *id)
 {
     size_t caller_len = strlen(caller), id_len = strlen(id);
-    struct entry *e = calloc(1, sizeof(*e) + caller_len + 1 + id_len + 1);
+    struct entry *e = tw_zalloc(sizeof(*e) + caller_len + 1 + id_len + 1);
 
     if (e == NULL)
         return NULL;

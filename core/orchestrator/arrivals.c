@@ -85,7 +85,7 @@ static struct arrival *copy(const struct record *record, const struct uuid *corr
     borrow(record_header(record, WIRE_OUTCOME), &r.text.outcome, &r.text.outcome_len);
     borrow(record_header(record, WIRE_OWNER), &r.owner, &r.owner_len);
     size = sizeof(*a) + r.text.value_len + r.text.nest_error_len + r.text.outcome_len + r.owner_len;
-    a = calloc(1, size);
+    a = tw_zalloc(size);
     if (a == NULL)
         return NULL;
     at = (char *)(a + 1);

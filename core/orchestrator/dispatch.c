@@ -129,7 +129,7 @@ static bool enqueue(struct dispatch *d, struct topic_queue *q, struct partition 
 struct work *dispatch_offer(struct dispatch *d, const struct record *record)
 {
     struct topic_queue *q = &d->queues[record->topic];
-    struct work *work = calloc(1, sizeof(*work)), *start = NULL;
+    struct work *work = tw_zalloc(sizeof(*work)), *start = NULL;
     bool taken = false;
     struct partition *p;
 

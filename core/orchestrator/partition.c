@@ -81,7 +81,7 @@ static struct lane *lane_find(struct partition *p, const char *key, size_t len)
 
 static struct lane *lane_new(struct partition *p, const char *key, size_t len)
 {
-    struct lane *lane = calloc(1, sizeof(*lane) + len);
+    struct lane *lane = tw_zalloc(sizeof(*lane) + len);
 
     if (lane == NULL)
         return NULL;

@@ -47,7 +47,7 @@ void pending_done(struct pending_table *t)
 
 uint64_t pending_add(struct pending_table *t, const struct pending_view *view, int64_t deadline)
 {
-    struct pending *p = calloc(1, sizeof(*p));
+    struct pending *p = tw_zalloc(sizeof(*p));
     uint64_t token = 0;
 
     if (p == NULL)

@@ -1,6 +1,5 @@
 #include "orchestrator/wire.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/ids.h"
@@ -61,6 +60,17 @@ bool wire_traceparent_valid(const char *text, size_t len)
            (trace_id(text + 53, 2) || memcmp(text + 53, "00", 2) == 0);
 }
 
+static char *put_hex(char *at, const uint8_t *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        *at++ = digits[bytes[i] >> 4];
+        *at++ = digits[bytes[i] & 15];
+    }
+    return at;
+}
+
 void wire_traceparent_new(char out[static WIRE_TRACEPARENT_LEN + 1])
 {
     struct uuid trace, span;
@@ -70,10 +80,8 @@ void wire_traceparent_new(char out[static WIRE_TRACEPARENT_LEN + 1])
     uuid_v7(&trace);
     uuid_v7(&span);
     memcpy(out, "00-", 3);
-    for (size_t i = 0; i < 16; i++, at += 2)
-        snprintf(at, 3, "%02x", trace.bytes[i]);
+    at = put_hex(at, trace.bytes, 16);
     *at++ = '-';
-    for (size_t i = 8; i < 16; i++, at += 2)
-        snprintf(at, 3, "%02x", span.bytes[i]);
+    at = put_hex(at, span.bytes + 8, 8);
     memcpy(at, "-01", 4);
 }

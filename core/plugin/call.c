@@ -8,6 +8,7 @@
 #include "base/datetime.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/util.h"
 #include "plugin/internal.h"
 
 bool handler_validate(const struct handler *h, const char *id, const char *topic,
@@ -20,7 +21,7 @@ bool handler_validate(const struct handler *h, const char *id, const char *topic
     rules_apply(h->rules, json_doc_root(doc), v);
     if (v->total > before || h->table.validate == NULL)
         return v->total == before;
-    call = calloc(1, sizeof(*call));
+    call = tw_zalloc(sizeof(*call));
     if (call == NULL) {
         violations_add(v, "", "cannot be checked: out of memory");
         return false;
@@ -105,7 +106,7 @@ void call_finish(struct tw_call *call, int outcome)
 void handler_run(const struct handler *h, const struct run_request *request,
                  void (*done)(void *ctx, const struct run_result *result), void *ctx)
 {
-    struct tw_call *call = calloc(1, sizeof(*call));
+    struct tw_call *call = tw_zalloc(sizeof(*call));
     int outcome;
 
     if (call != NULL)

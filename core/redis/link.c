@@ -123,7 +123,7 @@ static void on_reply(redisAsyncContext *ac, void *answer, void *privdata)
 void link_command(struct link *l, int argc, const char **argv, const size_t *lens,
                   command_done *done, void *arg)
 {
-    struct command *c = l->ac == NULL ? NULL : calloc(1, sizeof(*c));
+    struct command *c = l->ac == NULL ? NULL : tw_zalloc(sizeof(*c));
 
     if (c != NULL)
         c->id = slots_add(&l->slots, c);

@@ -18,7 +18,7 @@ struct store_op *op_of(struct op *p)
 
 struct store_op *op_new(struct redis *r, void (*issue)(struct op *), void (*fail)(struct op *))
 {
-    struct store_op *op = calloc(1, sizeof(*op));
+    struct store_op *op = tw_zalloc(sizeof(*op));
 
     if (op != NULL)
         op->op = (struct op){.r = r, .issue = issue, .fail = fail};
