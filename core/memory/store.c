@@ -99,24 +99,20 @@ void memory_store_free(struct memory_store *s)
 }
 
 /*
- * Locked. Makes the limits hold again: finished tasks go first, then live ones for which nobody waits
- * any more. False when that is not enough.
+ * Locked. Makes the limits hold again: finished tasks go first, then live ones for which nobody waits any
+ * more. Those that somebody waits for are bounded by limits.pending, and stay.
  */
-static bool shrink(struct memory_store *s)
+static void shrink(struct memory_store *s)
 {
     while (s->count > s->limit || s->bytes > s->limit_bytes) {
-        struct entry *victim = s->finished;
+        struct entry *victim = s->finished != NULL ? s->finished : first_live(s);
 
+        if (victim == NULL || (!victim->finished && victim->waited > clock_monotonic(s->clock)))
+            break;
         metric_inc(s->metrics, METRIC_LIMIT_RESULTS, 0);
-        if (victim == NULL)
-            victim = first_live(s);
-        if (victim == NULL ||
-            (!victim->finished && victim->waited > clock_monotonic(s->clock)))
-            return false;
         drop(s, victim);
     }
     metric_set(s->metrics, METRIC_RESULTS, 0, (int64_t)s->count);
-    return true;
 }
 
 static struct entry *entry_new(const char *caller, const char *id)
@@ -177,10 +173,8 @@ static int memory_begin(void *ctx, const struct store_task *task)
         drop(s, known);
     if (r == 0 && !insert(s, e))
         r = -ENOMEM;
-    if (r == 0 && !shrink(s)) {
-        drop(s, TW_TAKE_PTR(e));
-        r = -ENOSPC;
-    }
+    if (r == 0)
+        shrink(s);
     pthread_mutex_unlock(&s->lock);
     if (r < 0)
         free(e);

@@ -86,8 +86,7 @@ struct store_ops {
     /* Before anything else is called. */
     void (*listen)(void *ctx, const struct store_listener *listener);
 
-    /* 0, -EEXIST (a live task with that caller and id, begun here), -ENOSPC (limits.results, and
-     * somebody waits for each), -ENOMEM. */
+    /* 0, -EEXIST (a live task with that caller and id, begun here), -ENOMEM. */
     int (*begin)(void *ctx, const struct store_task *task);
 
     /* NULL in a store that is not shared. The task still waits: it is made known again where that was lost, and its result, should there

@@ -105,6 +105,7 @@ struct redis {
     pthread_mutex_t lock;
     struct op *first, *last; /* queued */
     size_t queued;
+    atomic_size_t in_flight; /* commands that Redis has not answered */
     bool stopping;
     atomic_bool up;
 };

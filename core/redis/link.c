@@ -39,6 +39,7 @@ static void forget(struct link *l, struct command *c)
         l->newest = c->older;
     else
         c->newer->older = c->older;
+    atomic_fetch_sub(&l->r->in_flight, 1);
 }
 
 /* The connection is no longer ours; hiredis frees it, or link_fail does. */
@@ -145,6 +146,7 @@ void link_command(struct link *l, int argc, const char **argv, const size_t *len
     else
         l->newest->newer = c;
     l->newest = c;
+    atomic_fetch_add(&l->r->in_flight, 1);
 }
 
 /* Writes at once what can be, instead of asking the loop first. */

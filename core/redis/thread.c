@@ -30,6 +30,16 @@ static void set_up(struct redis *r, const char *why)
         r->listener.up(r->listener.arg, up);
 }
 
+/* The scripts, and a write: what takes none is not ready. */
+static void commands_greet(struct link *l)
+{
+    char key[512];
+
+    scripts_load(l);
+    snprintf(key, sizeof(key), "%sprobe:%s", l->r->prefix, l->r->incarnation);
+    link_greeting(l, NULL, NULL, 5, "SET", key, "1", "PX", "10000");
+}
+
 static void commands_ready(struct link *l)
 {
     l->r->refusing = false;
@@ -221,7 +231,8 @@ bool redis_push(struct redis *r, struct op *op)
     bool taken, first;
 
     pthread_mutex_lock(&r->lock);
-    taken = r->running && !r->stopping && r->queued < (size_t)r->config->limit_redis_queue;
+    taken = r->running && !r->stopping &&
+            r->queued + atomic_load(&r->in_flight) < (size_t)r->config->limit_redis_queue;
     first = r->first == NULL;
     if (taken) {
         op->next = NULL;
@@ -250,7 +261,7 @@ int redis_start(struct redis *r)
     uv_timer_init(&r->loop, &r->timer);
     r->wake.data = r->timer.data = r;
     uv_timer_start(&r->timer, on_tick, TICK_MS, TICK_MS);
-    r->commands = (struct link){.r = r, .name = "commands", .greet = scripts_load,
+    r->commands = (struct link){.r = r, .name = "commands", .greet = commands_greet,
                                 .ready = commands_ready, .down = commands_down};
     r->pubsub = (struct link){.r = r, .name = "pub/sub", .greet = pubsub_greet,
                               .ready = pubsub_ready, .down = pubsub_down};

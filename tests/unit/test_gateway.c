@@ -214,6 +214,29 @@ static void the_headers_of_a_request_are_those_of_the_page(void **state)
     assert_string_equal(s->record->value + s->record->value_len - 14, " \"key\" : \"k\" }");
 }
 
+static void who_is_waited_for_is_not_dropped(void **state)
+{
+    struct world *w = *state;
+    struct caller c[4];
+    char text[20];
+
+    memory_store_free(w->store);
+    w->config.limit_results = 2;
+    w->store = memory_store_new(&w->config, world_clock_of(w), w->metrics);
+    world_remake(w, memory_store_port(w->store), NULL);
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "{\"id\":\"w%d\"}", i);
+        assert_int_equal(world_submit(w, &c[i], 0, text, true), ERROR_NONE);
+    }
+    assert_true(lookup(w, "w0").found && lookup(w, "w3").found);
+    for (size_t i = 0; i < 4; i++)
+        world_reply(w, &w->sent[i], "1", "ok");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(c[i].answers, 1);
+    assert_false(lookup(w, "w1").found); /* answered: only so many results are kept */
+    assert_true(lookup(w, "w3").finished);
+}
+
 static void a_full_table_refuses_and_recovers(void **state)
 {
     struct world *w = *state;
@@ -272,6 +295,7 @@ int main(void)
         TEST(replies_of_strangers_reach_nobody),
         TEST(a_binary_correlation_id_is_the_same_one),
         TEST(the_headers_of_a_request_are_those_of_the_page),
+        TEST(who_is_waited_for_is_not_dropped),
         TEST(a_full_table_refuses_and_recovers),
         TEST(draining_refuses_and_abandons),
         TEST(without_a_broker_nothing_is_taken),
