@@ -76,7 +76,7 @@ static void suspects_run_one_at_a_time_and_are_counted_when_they_begin(void **st
     first = w->running;
     world_record(w, 100, "{}", NULL); /* a fresh one does not wait */
     assert_int_equal(w->runs, 2);
-    orchestrator_on_ran(w->o, first, &(struct handlers_result){.outcome = OUTCOME_OK});
+    world_ends(w, first, OUTCOME_OK);
     assert_int_equal(shared.n_asked, 5);
     assert_int_equal(shared.asked[4].a.offset, 1);
     shared_answer(4, STORE_NOT_COUNTED, 3, NULL); /* another pod ended with it meanwhile */

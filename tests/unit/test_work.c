@@ -247,7 +247,7 @@ static void nothing_is_started_once_stopped(void **state)
     world_record(w, 1, "{}", NULL);
     assert_int_equal(w->runs, 1);
     assert_false(orchestrator_wait_worked(w->o, 0));
-    orchestrator_on_ran(w->o, w->running, &(struct handlers_result){.outcome = OUTCOME_OK});
+    world_ends(w, w->running, OUTCOME_OK);
     assert_true(orchestrator_wait_worked(w->o, 0));
     assert_int_equal(world_committed(w), 1);
 }

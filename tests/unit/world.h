@@ -40,7 +40,8 @@ struct world {
     size_t wakes;
 
     struct handlers_result does; /* what the handler does; outcome EXPIRED: nothing yet */
-    struct work *running;
+    struct work *running, *held[8]; /* the last that runs, and all that do */
+    size_t n_held;
     size_t runs, redelivered;
 };
 
@@ -127,9 +128,20 @@ static void world_run(void *ctx, const struct handlers_task *task, struct work *
     w->redelivered += task->redelivered;
     json_doc_free(task->doc);
     if (w->does.outcome == OUTCOME_EXPIRED)
-        w->running = work;
+        w->held[w->n_held++] = w->running = work;
     else
         orchestrator_on_ran(w->o, work, &w->does);
+}
+
+/* A handler that ran until now is done. */
+static inline void world_ends(struct world *w, struct work *work, enum outcome outcome)
+{
+    const struct handlers_result result = {.outcome = outcome, .error = "it was ended"};
+
+    for (size_t i = 0; i < w->n_held; i++)
+        if (w->held[i] == work)
+            w->held[i] = w->held[--w->n_held];
+    orchestrator_on_ran(w->o, work, &result);
 }
 
 static void world_start(void *ctx, struct work *work)
@@ -201,6 +213,8 @@ static int world_teardown(void **state)
 {
     struct world *w = *state;
 
+    while (w->n_held > 0)
+        world_ends(w, w->held[0], OUTCOME_OK);
     orchestrator_free(w->o);
     memory_store_free(w->store);
     metrics_free(w->metrics);
