@@ -7,6 +7,10 @@
 #include "base/util.h"
 #include "orchestrator/partition.h"
 
+/* After standing still a heartbeat is sent at once; its answer, or that there is none, tells whether we are
+ * still in the group. So long, and an interval, nothing is started. */
+#define SETTLE (500 * NS_PER_MS)
+
 struct topic_queue {
     const struct topic *topic;
     struct work_list ready;
@@ -22,6 +26,7 @@ struct dispatch {
     size_t active; /* running or closing, stale ones too; threads between dispatch_ran and _leave */
     bool stopped;
     int64_t polled, fence; /* monotonic; ns without a poll after which nothing is run */
+    int64_t fenced, settle; /* nothing is started until then; 0: no; ns it lasts */
     size_t n_queues;
     struct topic_queue queues[];
 };
@@ -40,6 +45,7 @@ struct dispatch *dispatch_new(const struct config *config, const struct topic_ta
     d->unfinished_span = (size_t)config->limit_unfinished_span;
     d->parked_per_key = (size_t)config->limit_parked_per_key;
     d->fence = config->kafka_session_timeout / 2;
+    d->settle = config->kafka_heartbeat_interval + SETTLE;
     d->n_queues = topics->count;
     for (size_t i = 0; i < topics->count; i++)
         d->queues[i].topic = &topics->items[i];
@@ -99,7 +105,7 @@ static struct work *pump(struct dispatch *d, struct topic_queue *q)
     struct work_list start = {0};
     struct work *work;
 
-    while (!d->stopped && q->running < concurrency && (work = work_list_pop(&q->ready)) != NULL) {
+    while (!d->stopped && d->fenced == 0 && q->running < concurrency && (work = work_list_pop(&q->ready)) != NULL) {
         q->queued--;
         q->running++;
         d->active++;
@@ -297,13 +303,19 @@ void dispatch_revoke(struct dispatch *d, size_t topic, int32_t partition)
     pthread_mutex_unlock(&d->lock);
 }
 
-bool dispatch_polled(struct dispatch *d, int64_t now)
+bool dispatch_polled(struct dispatch *d, int64_t now, struct work **ret_start)
 {
-    bool gap;
+    struct work_list start = {0};
+    bool gap, over;
 
     pthread_mutex_lock(&d->lock);
     gap = d->polled != 0 && now - d->polled > d->fence;
     d->polled = now;
+    over = !gap && d->fenced != 0 && now >= d->fenced;
+    if (gap || over)
+        d->fenced = gap ? now + d->settle : 0;
+    for (size_t i = 0; over && i < d->n_queues; i++)
+        work_list_append(&start, pump(d, &d->queues[i]));
     for (size_t i = 0; gap && i < d->n_queues; i++)
         for (struct partition *p = d->queues[i].partitions; p != NULL; p = p->next)
             if (!p->revoked) {
@@ -311,6 +323,7 @@ bool dispatch_polled(struct dispatch *d, int64_t now)
                 partition_restart(p);
             }
     pthread_mutex_unlock(&d->lock);
+    *ret_start = start.first;
     return gap;
 }
 

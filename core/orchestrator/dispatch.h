@@ -89,7 +89,7 @@ void dispatch_abandon(struct dispatch *d, struct work *work);
 
 /* See orchestrator_on_end, orchestrator_on_polled. */
 void dispatch_end(struct dispatch *d, size_t topic, int32_t partition, int64_t end);
-bool dispatch_polled(struct dispatch *d, int64_t now);
+bool dispatch_polled(struct dispatch *d, int64_t now, struct work **ret_start);
 
 /* Nothing more will happen to it; frees it. True when the consumer has something to collect. */
 bool dispatch_finished(struct dispatch *d, struct work *work);

@@ -177,7 +177,8 @@ void orchestrator_on_end(struct orchestrator *o, size_t topic, int32_t partition
 /*
  * The group was asked for news: while that is over half a session ago nothing new is run. True when it was
  * until now: others may have the partitions, so all of them start anew from what is to be read again, as
- * after an assignment (orchestrator_on_end included).
+ * after an assignment (orchestrator_on_end included), and nothing is started until the group has had time
+ * to tell (a heartbeat interval and 500 ms).
  */
 bool orchestrator_on_polled(struct orchestrator *o);
 

@@ -33,6 +33,16 @@ void work_list_push_front(struct work_list *list, struct work *work)
         list->last = work;
 }
 
+void work_list_append(struct work_list *list, struct work *more)
+{
+    while (more != NULL) {
+        struct work *work = more;
+
+        more = work->next;
+        work_list_push(list, work);
+    }
+}
+
 struct work *work_list_pop(struct work_list *list)
 {
     struct work *work = list->first;
@@ -221,8 +231,8 @@ void partition_restart(struct partition *p)
     int64_t from = partition_commit_point(p);
 
     partition_detach(p);
-    p->next_offset = p->told_offset = p->end = -1;
-    p->lost_offset = from;
+    p->end = -1;
+    p->next_offset = p->lost_offset = from; /* what is finished below is still told */
 }
 
 bool partition_news(struct partition *p, bool above, bool above_half, struct metrics *metrics,

@@ -69,11 +69,25 @@ static void give_place(struct orchestrator *o, struct work *work)
         ask(o, next, (int)o->world.config->limit_crash);
 }
 
+static void given_back(void *arg, enum store_attempted what, int attempts,
+                       const struct store_reply *reply)
+{
+    (void)arg, (void)what, (void)attempts, (void)reply;
+}
+
 bool redelivery_may_run(struct orchestrator *o, struct work *work)
 {
     if (dispatch_may_run(o->dispatch, work, clock_monotonic(o->world.clock)))
         return true;
     redelivery_ran(o, work);
+    if (work->attempts > 0) /* counted, and its handler is not begun */
+        o->world.store.ops->attempt(
+            o->world.store.ctx,
+            &(struct store_attempt){.topic = work->topic->config->kafka_topic,
+                                    .partition = work->record->partition,
+                                    .offset = work->record->offset,
+                                    .count_below = -1},
+            given_back, NULL);
     dispatch_abandon(o->dispatch, work);
     return false;
 }
@@ -86,6 +100,8 @@ static void asked(void *arg, enum store_attempted what, int attempts,
     struct orchestrator *o = work->o;
     int limit = (int)o->world.config->limit_crash;
 
+    if (what == STORE_COUNTED)
+        work->attempts = attempts;
     if (!redelivery_may_run(o, work))
         return;
     switch (what) {
@@ -100,7 +116,6 @@ static void asked(void *arg, enum store_attempted what, int attempts,
             ask(o, work, limit);
         return;
     case STORE_COUNTED:
-        work->attempts = attempts;
         if (attempts > 1)
             log_warn("orchestrator", "task at %s [%d] offset %lld was begun %d times and never ended: "
                                      "it is begun again, alone",

@@ -61,7 +61,7 @@ struct store_attempt {
     const char *topic;              /* Kafka's; outlives the store */
     int32_t partition;
     int64_t offset;
-    int count_below; /* counted only while fewer attempts are known */
+    int count_below; /* counted only while fewer attempts are known; -1: one was counted for nothing */
 };
 
 enum store_attempted {

@@ -343,7 +343,10 @@ void orchestrator_on_end(struct orchestrator *o, size_t topic, int32_t partition
 
 bool orchestrator_on_polled(struct orchestrator *o)
 {
-    bool gap = dispatch_polled(o->dispatch, clock_monotonic(o->world.clock));
+    struct work *start;
+    bool gap = dispatch_polled(o->dispatch, clock_monotonic(o->world.clock), &start);
+
+    work_start(o, start);
 
     if (gap)
         log_warn("orchestrator", "this process stood still for too long: its partitions may be "

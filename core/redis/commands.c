@@ -39,6 +39,7 @@ static const char *const scripts[SCRIPT_COUNT] = {
     [SCRIPT_ATTEMPT] =
         "if KEYS[2]~=KEYS[1] then local r=redis.call('HGET',KEYS[2],'r') if r then return r end end "
         "local n=tonumber(redis.call('GET',KEYS[1]) or '0') "
+        "if tonumber(ARGV[1])<0 then if n>0 then n=redis.call('DECR',KEYS[1]) end return {n,0} end "
         "if n>=tonumber(ARGV[1]) then return {n,0} end "
         "n=redis.call('INCR',KEYS[1]) redis.call('PEXPIRE',KEYS[1],ARGV[2]) return {n,1}",
     /* KEYS: t. ARGV: prefix, correlation */

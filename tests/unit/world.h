@@ -188,6 +188,7 @@ static inline int world_setup(void **state)
         .kafka_reply_topic = (char *)(uintptr_t)"ours.replies",
         .kafka_reply_topics = {reply_topics, 1},
         .kafka_group_id = (char *)(uintptr_t)"group", .kafka_session_timeout = 6 * NS_PER_S,
+        .kafka_heartbeat_interval = 1500 * NS_PER_MS,
         .limit_crash = 3, .limit_reply_backlog = 4096,
         .limit_json_depth = 32, .limit_pending = 4, .limit_results = 8,
         .limit_result_bytes = 1 << 20, .limit_result_ttl = 60 * NS_PER_S,
