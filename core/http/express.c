@@ -9,13 +9,18 @@
  *      `-- readable before the answer: the next request, or the client's end of sending: WANTED, waits for it
  *
  * It needs the connection's descriptor, which civetweb does not tell: it is looked for by its addresses, once
- * a connection, when that has been used a few times.
+ * a connection, when that has been used a few times. And it must not wait for a request that civetweb has read
+ * already, behind the one before: so what the connection has brought is compared with what its requests took.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,6 +38,7 @@ enum { WORTH_FINDING = 4 }; /* the request of a connection with which its descri
 
 static _Thread_local struct {
     int requests, fd; /* of the connection; fd -1: not known */
+    uint64_t taken;   /* bytes, by its requests */
     pid_t thread;
 } own;
 
@@ -53,6 +59,25 @@ void express_connection_init(void)
 {
     own.requests = 0;
     own.fd = -1;
+    own.taken = 0;
+}
+
+void express_request_taken(const struct request *r)
+{
+    own.taken += r->header_size + (uint64_t)TW_MAX(r->content_length, 0);
+}
+
+/* Whether civetweb has read nothing that lies behind this request. */
+static bool read_up(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    int unread;
+
+    return ioctl(fd, SIOCINQ, &unread) == 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           len >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received) &&
+           info.tcpi_bytes_received == own.taken + (uint64_t)unread;
 }
 
 struct wanted {
@@ -87,7 +112,7 @@ bool express_begin(struct express *x, struct request *r, struct attempt *a)
         return false;
     if (++own.requests == WORTH_FINDING)
         own.fd = find_descriptor(r);
-    if (own.fd < 0)
+    if (own.fd < 0 || !read_up(own.fd))
         return false;
     *x = (struct express){.r = r, .attempt = a, .fd = own.fd, .thread = own.thread};
     sem_init(&x->ended, 0, 0);
@@ -103,6 +128,7 @@ void express_done(struct express *x)
 void express_answer(struct express *x)
 {
     const struct answer *answer = &x->attempt->waiter.answer;
+    struct metrics *metrics = x->r->server->world.metrics;
     pid_t thread = x->thread;
     ssize_t n = 0;
     int state;
@@ -119,7 +145,8 @@ void express_answer(struct express *x)
         strbuf_done(&x->rest);
         http_waiter_done(&x->attempt->waiter);
     }
-    metric_add(x->r->server->world.metrics, METRIC_HTTP_BUSY, 0, -1);
+    metric_add(metrics, METRIC_HTTP_BUSY, 0, -1);
+    metric_add(metrics, METRIC_HTTP_DIRECT, 0, state == WRITTEN);
     /* From here on the struct may be gone, unless its thread has said that it waits for `ended`. */
     if (atomic_exchange(&x->state, state) & WANTED)
         sem_post(&x->ended);

@@ -115,7 +115,7 @@ static bool split_path(struct request *r, const char *uri)
 
 /* From the method to the end of the last field; civetweb's own limit is twice ours, because it calls
  * what is beyond it malformed. */
-static size_t header_size(const struct mg_request_info *info)
+static size_t header_length(const struct mg_request_info *info)
 {
     const struct mg_header *last = &info->http_headers[info->num_headers - 1];
 
@@ -132,7 +132,7 @@ enum error_code filter_request(struct request *r)
         r->close = true; /* a folded first line hides headers: let nothing follow */
     if (info->num_headers >= 64 || /* civetweb drops the rest */
         (info->num_headers > 0 &&
-         header_size(info) > (size_t)r->server->world.config->limit_header))
+         header_length(info) > (size_t)r->server->world.config->limit_header))
         return ERROR_HEADERS_TOO_LARGE;
     if (!lines_sound(info))
         return ERROR_BAD_REQUEST;
@@ -143,5 +143,7 @@ enum error_code filter_request(struct request *r)
         return ERROR_BAD_REQUEST;
     if (strlen(info->request_uri) > URI_MAX_LEN)
         return ERROR_URI_TOO_LONG;
+    if (info->num_headers > 0)
+        r->header_size = header_length(info) + 4; /* two line ends: lines_sound saw them */
     return split_path(r, info->request_uri) ? ERROR_NONE : ERROR_BAD_REQUEST;
 }

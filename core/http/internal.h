@@ -42,6 +42,7 @@ struct request {
     char short_path[256];
     const char *segments[PATH_SEGMENTS]; /* decoded; "" for an empty one */
     size_t n_segments;
+    size_t header_size;       /* with its empty line */
     long long content_length; /* -1: none given */
     struct buf *body;         /* request_read_body */
     bool close;               /* after this answer */
@@ -145,6 +146,7 @@ void express_wait(struct express *x);
 void express_done(struct express *x);
 void express_thread_init(void);
 void express_connection_init(void); /* a new connection on this thread */
+void express_request_taken(const struct request *r); /* its header, and the body that it will read */
 
 /* tasks.c */
 void respond_attempt(struct request *r, const struct attempt *a, enum error_code error);

@@ -27,6 +27,7 @@ static int on_request(struct mg_connection *conn)
     r.head = strcmp(r.info->request_method, "HEAD") == 0;
     if (error == ERROR_NONE) {
         metric_inc(metrics, METRIC_HTTP_REQUESTS, 0);
+        express_request_taken(&r);
         if (r.content_length > 0 && (r.head || strcmp(r.info->request_method, "GET") == 0))
             r.close = true; /* nobody will read it */
         route_request(&r);
