@@ -168,13 +168,35 @@ void arrivals_finish(struct arrivals *t, struct arrival *a)
     free(a);
 }
 
-void arrivals_hold(struct arrivals *t, struct arrival *a)
+/* Locked. */
+static void hold(struct arrivals *t, struct arrival *a)
 {
-    pthread_mutex_lock(&t->lock);
     a->held = true;
     a->next = t->held;
     t->held = a;
+}
+
+void arrivals_hold(struct arrivals *t, struct arrival *a)
+{
+    pthread_mutex_lock(&t->lock);
+    hold(t, a);
     pthread_mutex_unlock(&t->lock);
+}
+
+void arrivals_keep(struct arrivals *t, struct arrival *a)
+{
+    bool room;
+
+    pthread_mutex_lock(&t->lock);
+    unlink_from_partition(a);
+    room = t->bytes <= t->limit / 2;
+    if (room)
+        hold(t, a);
+    else
+        account(t, a, false);
+    pthread_mutex_unlock(&t->lock);
+    if (!room)
+        free(a);
 }
 
 struct arrival *arrivals_unhold(struct arrivals *t)

@@ -6,7 +6,8 @@
  *     ^  `-- the store failed --> nobody here was answered by it: held
  *     `------- the store is back, or every 2 s ---------------------'
  *
- * A reply that answered somebody here is done either way. While more than limits.reply_backlog bytes
+ * A reply that answered somebody here does not hold its offset, and is dropped when half the room is used.
+ * While more than limits.reply_backlog bytes
  * are not done, the partitions pause. A partition that is not tracked (no group) has no offsets to
  * move. The functions lock for themselves.
  */
@@ -53,6 +54,9 @@ struct arrival *arrivals_take(struct arrivals *t, const struct record *record,
 void arrivals_skip(struct arrivals *t, const struct record *record);
 void arrivals_finish(struct arrivals *t, struct arrival *a); /* frees it */
 void arrivals_hold(struct arrivals *t, struct arrival *a);
+
+/* The offset may move; it is held all the same, while it leaves room for those whose offset may not. */
+void arrivals_keep(struct arrivals *t, struct arrival *a);
 
 /* All that is held, linked by `next`, taken anew. */
 struct arrival *arrivals_unhold(struct arrivals *t);

@@ -23,15 +23,17 @@ static void completed(void *arg, enum store_verdict verdict)
         metric_inc(o->world.metrics, METRIC_REPLIES_FOREIGN, 0);
     else if (verdict == STORE_FAILED)
         metric_inc(o->world.metrics, METRIC_STORE_FAILED, 0);
-    if (verdict == STORE_FAILED && !a->answered && o->world.store.ops->again != NULL)
-        arrivals_hold(&o->arrivals, a);
-    else
+    if (verdict != STORE_FAILED || o->world.store.ops->again == NULL)
         arrivals_finish(&o->arrivals, a);
+    else if (a->answered)
+        arrivals_keep(&o->arrivals, a);
+    else
+        arrivals_hold(&o->arrivals, a);
 }
 
 static void complete(struct orchestrator *o, struct arrival *a)
 {
-    a->answered = pending_awaited(&o->pending, &a->correlation);
+    a->answered |= pending_awaited(&o->pending, &a->correlation);
     o->world.store.ops->complete(o->world.store.ctx, &a->correlation, &a->reply, completed, a);
 }
 

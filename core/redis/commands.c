@@ -30,7 +30,7 @@ static const char *const scripts[SCRIPT_COUNT] = {
         "if v<4 then redis.call('HSET',k,'r',ARGV[1]) redis.call('PEXPIRE',k,ARGV[2]) end "
         "if f[4] then redis.call('PEXPIRE',p..'i:'..f[3]..':'..f[4],ARGV[2]) end end "
         "local o=f[2] or ARGV[4] "
-        "if o~='' and o~=ARGV[3] then redis.call('PUBLISH',p..'pod:'..o,ARGV[7]) end "
+        "if o~='' and o~=ARGV[3] then redis.pcall('PUBLISH',p..'pod:'..o,ARGV[7]) end "
         "return v",
     /* KEYS: i. ARGV: prefix "t:" */
     [SCRIPT_LOOKUP] = "local c=redis.call('GET',KEYS[1]) if not c then return false end "
@@ -47,6 +47,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
         "local f=redis.call('HMGET',KEYS[1],'c','i') redis.call('DEL',KEYS[1]) "
         "if f[2] then local i=ARGV[1]..'i:'..f[1]..':'..f[2] "
         "if redis.call('GET',i)==ARGV[2] then redis.call('DEL',i) end end return 1",
+    /* KEYS: probe. ARGV: ttl */
+    [SCRIPT_PROBE] = "return redis.call('SET',KEYS[1],'1','PX',ARGV[1])",
 };
 
 void arguments_add(struct arguments *a, const char *text, size_t len)

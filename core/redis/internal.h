@@ -60,7 +60,8 @@ void link_greeted(struct link *l);
 void link_flush(struct link *l); /* after a batch of commands */
 
 /* commands.c: the scripts */
-enum script { SCRIPT_BEGIN, SCRIPT_COMPLETE, SCRIPT_LOOKUP, SCRIPT_ATTEMPT, SCRIPT_FORGET, SCRIPT_COUNT };
+enum script { SCRIPT_BEGIN, SCRIPT_COMPLETE, SCRIPT_LOOKUP, SCRIPT_ATTEMPT, SCRIPT_FORGET, SCRIPT_PROBE,
+              SCRIPT_COUNT };
 enum { SHA_LEN = 40, ARGS_MAX = 16 };
 
 /* The arguments of one command. The bytes are borrowed; numbers are written into `numbers`. */

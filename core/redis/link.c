@@ -53,9 +53,10 @@ static void gone(struct link *l, const char *why)
     l->greetings = 0;
     l->next_try = now_of(l) + l->backoff;
     l->backoff = TW_MAX(TW_MIN(2 * l->backoff, BACKOFF_MOST), BACKOFF_LEAST);
+    /* the first reason is seldom the cause: a closed connection, and then a wrong password */
+    if (!l->told || strncmp(l->why, why, sizeof(l->why) - 1) != 0)
+        log_warn("redis", "%s: %s", l->name, why);
     snprintf(l->why, sizeof(l->why), "%s", why);
-    if (!l->told)
-        log_warn("redis", "%s: %s", l->name, l->why);
     l->told = true;
     if (was_ready)
         l->down(l);
@@ -100,6 +101,7 @@ void link_fail(struct link *l, const char *why)
 
 void link_close(struct link *l)
 {
+    snprintf(l->why, sizeof(l->why), "stopped");
     l->told = true; /* it is no news */
     link_fail(l, "stopped");
     slots_done(&l->slots);

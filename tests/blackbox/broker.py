@@ -60,7 +60,8 @@ class Broker:
         (self.folder / "server.properties").write_text(
             "".join(f"{k}={v}\n" for k, v in settings.items())
         )
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # not uuid4 alone: what begins with a dash is taken for an option
+        cluster = base64.urlsafe_b64encode(b"tw" + uuid.uuid4().bytes[2:]).decode().rstrip("=")
         subprocess.run(
             [*self._java("kafka.tools.StorageTool"), "format", "-t", cluster, "-c",
              "server.properties"],
@@ -117,7 +118,13 @@ class Broker:
     def records(self, topic, *arguments):
         """All records of a topic as kcat's JSON: key, payload, headers, partition, offset."""
         out = self.kcat("-C", "-t", topic, "-e", "-q", "-J", *(arguments or ("-o", "beginning")))
-        return [json.loads(line) for line in out.decode().splitlines()]
+        return [json.loads(line) for line in out.decode(errors="surrogateescape").split("\n") if line]
+
+    @staticmethod
+    def headers(record):
+        """{name: bytes} of a record; of repeated names the last."""
+        names, values = record["headers"][::2], record["headers"][1::2]
+        return {n: v.encode(errors="surrogateescape") for n, v in zip(names, values)}
 
     def produce(self, topic, value, *headers, key=None, partition=None):
         arguments = ["-P", "-t", topic]
@@ -158,6 +165,6 @@ def shared():
     if _shared is None:
         import atexit
 
-        _shared = Broker().start()
+        _shared = Broker(group_min_session_timeout_ms="1000").start()
         atexit.register(_shared.remove)
     return _shared

@@ -5,6 +5,30 @@ request is logged by the client, every effect by the handler, every topic is rea
 import collections
 import json
 
+from broker import wait_for
+
+
+def unmarked(journal):
+    """Ids of tasks whose second or later run was not told that it may not be the first."""
+    seen, wrong, before = set(), [], ""
+    for line in journal:
+        what, task = line.split()
+        if what == "begin":
+            if task in seen and before != f"redelivered {task}":
+                wrong.append(task)
+            seen.add(task)
+        before = line
+    return wrong
+
+
+def handled(setup, seconds=60, but=()):
+    """Waits until every record of the topic, but for some, has had its effect."""
+    def all_done():
+        wanted = {json.loads(r["payload"])["id"] for r in setup.broker.records(setup.kafka_topic)}
+        return wanted - {*but} <= {l.split()[1] for l in setup.effects() if l.startswith("end ")}
+
+    wait_for(all_done, seconds, "the effect of every record")
+
 
 def check(setup, results, *, replies=True, repeats_allowed=0):
     """
@@ -37,4 +61,6 @@ def check(setup, results, *, replies=True, repeats_allowed=0):
         if records[task]:
             assert ended[task] >= 1, f"accepted, and lost: {said}"
     assert repeated <= repeats_allowed, f"{repeated} tasks were done again"
+    wrong = unmarked(setup.journal())
+    assert not wrong, f"done again, and not marked as redelivered: {wrong}"
     return counts

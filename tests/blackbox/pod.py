@@ -49,8 +49,21 @@ class Setup:
     def pod(self, *arguments, **environment):
         return Pod("--config", str(self.folder / "taskwire.yaml"), *arguments, **environment)
 
-    def effects(self):
+    def other_pod(self, **sections):
+        """A pod whose configuration differs in these sections; the topics are the same."""
+        settings = json.loads((self.folder / "taskwire.yaml").read_text())
+        for section, values in sections.items():
+            settings[section] = {**settings.get(section, {}), **values}
+        path = self.folder / f"{uuid.uuid4().hex[:8]}.yaml"
+        path.write_text(json.dumps(settings))
+        return Pod("--config", str(path))
+
+    def journal(self):
+        """All that the probe wrote, of all pods, in order."""
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def effects(self):
+        return [line for line in self.journal() if not line.startswith("redelivered ")]
 
     def remove(self):
         shutil.rmtree(self.folder)
@@ -122,6 +135,15 @@ class Pod:
         found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M)
         assert found, name
         return sum(map(float, found))
+
+    def health(self):
+        return self.ask("GET", "/kafka/health")[2]
+
+    def freeze(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
         self.process.kill()

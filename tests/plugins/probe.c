@@ -1,6 +1,7 @@
 /*
  * The handler of the black-box tests: does what the task says, well or badly, and notes every effect
- * in a file (option `log`), one line appended by one write: "begin <id>", "end <id>".
+ * in a file (option `log`), appended by one write: "begin <id>", "end <id>". A run that was told that it
+ * may not be the first writes a line "redelivered <id>" right before its "begin <id>".
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -23,13 +24,28 @@ static const struct tw_option probe_options[] = {
     {.name = "log", .type = TW_OPT_STRING, .default_text = ""},
 };
 
-static void note(struct tw_call *call, const int *fd, const char *what)
+static void append(const int *fd, const char *text, int len)
 {
-    char line[256];
-    int len = snprintf(line, sizeof(line), "%s %s\n", what, tw_call_id(call));
-
-    if (*fd >= 0 && write(*fd, line, (size_t)len) != len)
+    if (*fd >= 0 && write(*fd, text, (size_t)len) != len)
         abort();
+}
+
+static void note_begin(struct tw_call *call, const int *fd)
+{
+    const char *id = tw_call_id(call);
+    char text[512];
+    int len = tw_call_redelivered(call)
+                  ? snprintf(text, sizeof(text), "redelivered %s\nbegin %s\n", id, id)
+                  : snprintf(text, sizeof(text), "begin %s\n", id);
+
+    append(fd, text, len);
+}
+
+static void note_end(struct tw_call *call, const int *fd)
+{
+    char text[256];
+
+    append(fd, text, snprintf(text, sizeof(text), "end %s\n", tw_call_id(call)));
 }
 
 static void work(struct tw_call *call)
@@ -104,7 +120,7 @@ static int probe_handle(struct tw_call *call, void *state)
     const char *what = tw_call_string(call, "/do");
     int outcome;
 
-    note(call, state, "begin");
+    note_begin(call, state);
     if (what == NULL)
         what = "answer";
     if (strcmp(what, "defer") == 0)
@@ -124,7 +140,7 @@ static int probe_handle(struct tw_call *call, void *state)
         exit(3);
     else
         outcome = answer(call);
-    note(call, state, "end");
+    note_end(call, state);
     return outcome;
 }
 
