@@ -82,13 +82,19 @@ void timer_wake(struct timer *t, int64_t deadline)
 
 void timer_stop(struct timer *t)
 {
-    if (t == NULL)
+    if (t == NULL || t->stopping)
         return;
     pthread_mutex_lock(&t->lock);
     t->stopping = true;
     pthread_mutex_unlock(&t->lock);
     pthread_cond_signal(&t->changed);
     pthread_join(t->thread, NULL);
+}
+
+void timer_free(struct timer *t)
+{
+    if (t == NULL)
+        return;
     pthread_cond_destroy(&t->changed);
     pthread_mutex_destroy(&t->lock);
     free(t);

@@ -20,5 +20,6 @@ int timer_start(timer_tick *tick, void *ctx, struct timer **ret);
 /* Makes sure that a tick comes at `deadline` (monotonic ns) or sooner. Any thread. */
 void timer_wake(struct timer *t, int64_t deadline);
 
-/* Stops and joins the thread; may be NULL. */
+/* Stops and joins the thread; timer_wake does nothing from then on. May be NULL. */
 void timer_stop(struct timer *t);
+void timer_free(struct timer *t); /* stopped; may be NULL */

@@ -84,6 +84,8 @@ static bool parse_hosts(const char *text, size_t len, int port, struct redis_url
         host->name = strndup(text, (size_t)(name_end - text));
         host->port = (int)number;
         url->n_hosts++;
+        if (host->name == NULL)
+            return refuse(ret_why, "out of memory");
         if (comma == NULL)
             return true;
         text = comma + 1;
@@ -131,6 +133,8 @@ static bool parse(const char *text, struct redis_url *url, char **ret_why)
     if (hosts_len == 0)
         return refuse(ret_why, "the name of the master is missing");
     url->master = strndup(path, hosts_len);
+    if (url->master == NULL)
+        return refuse(ret_why, "out of memory");
     path += hosts_len;
     return parse_db(path + (*path == '/'), url, ret_why);
 }

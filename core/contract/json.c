@@ -29,10 +29,21 @@ static void tokener_make_key(void)
     pthread_key_create(&tokener_key, tokener_free);
 }
 
+/* json-c keeps a buffer as long as the longest string: after a text as large as this it is given back. */
+enum { TOKENER_TEXT_MAX = 64 << 10 };
+
+static _Thread_local struct json_tokener *own;
+
+static void tokener_drop(void)
+{
+    pthread_setspecific(tokener_key, NULL);
+    json_tokener_free(own);
+    own = NULL;
+}
+
 /* This thread's, made with its first text. `max_depth` is a setting: the same for all texts. */
 static struct json_tokener *tokener_get(unsigned max_depth)
 {
-    static _Thread_local struct json_tokener *own;
     static _Thread_local unsigned depth;
 
     if (own != NULL && depth == max_depth) {
@@ -64,6 +75,8 @@ int json_doc_build(struct buf *text, unsigned max_depth, struct json_doc **ret,
     /* with its NUL: a number at the end is complete only when something follows it */
     doc->root = json_tokener_parse_ex(tokener, text->data, (int)text->len + 1);
     error = json_tokener_get_error(tokener);
+    if (text->len > TOKENER_TEXT_MAX)
+        tokener_drop();
     if (error != json_tokener_success) {
         json_object_put(doc->root);
         free(doc);

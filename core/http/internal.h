@@ -136,7 +136,6 @@ struct express {
     int64_t written;     /* monotonic */
     struct strbuf rest;  /* what the connection's thread has to write */
     size_t sent;         /* of it already */
-    bool close;          /* and to close */
 };
 /* False: this request cannot be answered so. */
 bool express_begin(struct express *x, struct request *r, struct attempt *a);

@@ -146,6 +146,8 @@ void respond_problem(struct request *r, enum error_code error, const char *detai
     if (!body.failed)
         write_response(r, info->status, "application/problem+json", headers.data, body.data,
                        body.len);
+    else if (r->capture != NULL)
+        r->capture->failed = true;
     else
         mg_disable_connection_keep_alive(r->conn);
 }

@@ -59,8 +59,8 @@ static void execute(struct request *r, const struct topic *topic, const char *te
 {
     struct attempt attempt;
     struct express express;
-    bool quick = express_begin(&express, r, &attempt);
     struct latch latch;
+    bool quick;
     int64_t wait;
 
     if (!request_wait(r, topic->config->timeout, &wait)) {
@@ -69,6 +69,7 @@ static void execute(struct request *r, const struct topic *topic, const char *te
         return;
     }
     latch_init(&latch);
+    quick = express_begin(&express, r, &attempt);
     attempt_begin(&attempt, r, topic, text, len, message, reply_wanted, wait, &latch,
                   quick ? &express : NULL);
     latch_wait(&latch);

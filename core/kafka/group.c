@@ -131,6 +131,7 @@ static void rebalance(struct group *g, rd_kafka_event_t *event)
         if (g->ops->all_assigned != NULL && list->cnt > 0)
             g->ops->all_assigned(g, list);
         check(g, "assign", rd_kafka_incremental_assign(g->rk, list));
+        rd_kafka_resume_partitions(g->rk, list); /* it remembers pauses of earlier assignments */
         atomic_fetch_add(&g->partitions, list->cnt);
         atomic_store(&g->ready, true);
         log_info("kafka", "%s: %d partitions assigned", g->ops->thread, list->cnt);

@@ -299,6 +299,29 @@ static void memory_lookup(void *ctx, const char *caller, const char *id, store_l
     done(arg, e == NULL ? NULL : &view, false);
 }
 
+static void memory_describe(void *ctx, const struct uuid *correlation, store_described *done,
+                            void *arg)
+{
+    TW_CLEANUP_FREE char *identity = NULL;
+    struct memory_store *s = ctx;
+    const char *topic = NULL;
+    int64_t accepted = 0;
+    struct entry *e;
+
+    pthread_mutex_lock(&s->lock);
+    e = find(s, correlation);
+    if (e != NULL)
+        identity = malloc(e->id_len + 1);
+    if (identity != NULL) {
+        memcpy(identity, e->id, e->id_len + 1);
+        topic = e->topic;
+        accepted = e->accepted;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (identity != NULL)
+        done(arg, identity, identity + strlen(identity) + 1, topic, accepted);
+}
+
 /* One process knows of no crash. */
 static void memory_attempt(void *ctx, const struct store_attempt *a, store_attempted_fn *done,
                            void *arg)
@@ -354,6 +377,7 @@ struct store memory_store_port(struct memory_store *s)
         .attempt = memory_attempt,
         .attempt_over = memory_attempt_over,
         .tick = memory_tick,
+        .describe = memory_describe,
     };
 
     return (struct store){.ops = &ops, .ctx = s};

@@ -10,7 +10,6 @@
 struct ops_facts {
     bool kafka_up, topics_ready, replies_ready, tasks_ready;
     bool shared, store_up; /* the store: other pods see it; it answers */
-    bool gateway;
     int brokers, partitions, reply_partitions;
     size_t pending, pending_limit;
     size_t workers, workers_busy;

@@ -11,7 +11,7 @@ struct reply_partition {
     bool revoked, paused;
     struct arrival *oldest, *newest; /* not done */
     int64_t next_offset;             /* after the last one taken; -1: none yet */
-    int64_t lost_offset;             /* memory was short: to be read again from; -1 */
+    int64_t lost_offset;             /* there was no room: to be read again from; -1 */
     int64_t told_offset;
     struct reply_partition *next;
 };
@@ -111,8 +111,10 @@ struct arrival *arrivals_take(struct arrivals *t, const struct record *record,
     if (p != NULL && (p->lost_offset >= 0 || record->offset < p->next_offset)) {
         free(a); /* it comes again */
         a = NULL;
-    } else if (p != NULL && a == NULL) {
-        p->lost_offset = record->offset;
+    } else if (p != NULL && (a == NULL || t->bytes >= t->limit)) {
+        p->lost_offset = record->offset; /* it is read again, once there is room */
+        free(a);
+        a = NULL;
     } else if (p != NULL) {
         p->next_offset = record->offset + 1;
         a->partition = p;
@@ -172,8 +174,9 @@ void arrivals_finish(struct arrivals *t, struct arrival *a)
 static void hold(struct arrivals *t, struct arrival *a)
 {
     a->held = true;
-    a->next = t->held;
-    t->held = a;
+    a->next = NULL;
+    *(t->held == NULL ? &t->held : &t->last_held->next) = a;
+    t->last_held = a;
 }
 
 void arrivals_hold(struct arrivals *t, struct arrival *a)
@@ -254,15 +257,17 @@ bool arrivals_idle(struct arrivals *t, int32_t partition)
 /* Held ones of the partition are dropped: whoever has it now reads them. */
 static void drop_held(struct arrivals *t, const struct reply_partition *p)
 {
-    for (struct arrival **at = &t->held, *a; (a = *at) != NULL;) {
-        if (a->partition == p) {
-            *at = a->next;
-            unlink_from_partition(a);
-            account(t, a, false);
-            free(a);
-        } else {
-            at = &a->next;
+    struct arrival *a = TW_TAKE_PTR(t->held), *next;
+
+    for (; a != NULL; a = next) {
+        next = a->next;
+        if (a->partition != p) {
+            hold(t, a);
+            continue;
         }
+        unlink_from_partition(a);
+        account(t, a, false);
+        free(a);
     }
 }
 

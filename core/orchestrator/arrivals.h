@@ -39,7 +39,7 @@ struct arrivals {
     pthread_mutex_t lock;
     struct reply_partition *partitions;
     int32_t without_group; /* where to ask replies to come to; -1 */
-    struct arrival *held;
+    struct arrival *held, *last_held; /* the first is completed first */
     size_t bytes, limit;
     struct metrics *metrics;
 };

@@ -25,6 +25,7 @@ struct dispatch {
     size_t topic_queue, unfinished_span, parked_per_key;
     size_t active; /* running or closing, stale ones too; threads between dispatch_ran and _leave */
     bool stopped;
+    bool late; /* something was not run because of `fence`: every partition is to start anew */
     int64_t polled, fence; /* monotonic; ns without a poll after which nothing is run */
     int64_t fenced, settle; /* nothing is started until then; 0: no; ns it lasts */
     size_t n_queues;
@@ -148,7 +149,7 @@ struct work *dispatch_offer(struct dispatch *d, const struct record *record)
     if (d->stopped || p == NULL || p->revoked || p->lost_offset >= 0 ||
         record->offset < p->next_offset) {
         metric_inc(d->metrics, METRIC_RECORDS_STALE, q->topic->index);
-    } else if (work != NULL && work->record != NULL && enqueue(d, q, p, work)) {
+    } else if (!d->late && work != NULL && work->record != NULL && enqueue(d, q, p, work)) {
         taken = true;
         work->redelivered = record->offset < p->end;
         start = pump(d, q);
@@ -192,10 +193,20 @@ bool dispatch_may_run(struct dispatch *d, const struct work *work, int64_t now)
     bool may;
 
     pthread_mutex_lock(&d->lock);
-    may = !d->stopped && work->partition != NULL &&
-          (d->polled == 0 || now - d->polled <= d->fence);
+    d->late |= d->polled != 0 && now - d->polled > d->fence;
+    may = !d->stopped && !d->late && work->partition != NULL;
     pthread_mutex_unlock(&d->lock);
     return may;
+}
+
+bool dispatch_is_ours(struct dispatch *d, const struct work *work)
+{
+    bool ours;
+
+    pthread_mutex_lock(&d->lock);
+    ours = work->partition != NULL;
+    pthread_mutex_unlock(&d->lock);
+    return ours;
 }
 
 void dispatch_abandon(struct dispatch *d, struct work *work)
@@ -309,7 +320,8 @@ bool dispatch_polled(struct dispatch *d, int64_t now, struct work **ret_start)
     bool gap, over;
 
     pthread_mutex_lock(&d->lock);
-    gap = d->polled != 0 && now - d->polled > d->fence;
+    gap = d->late || (d->polled != 0 && now - d->polled > d->fence);
+    d->late = false;
     d->polled = now;
     over = !gap && d->fenced != 0 && now >= d->fenced;
     if (gap || over)

@@ -47,6 +47,7 @@ struct work {
     const char *letter_code;  /* NULL: no dead letter */
     struct buf *letter_error;
     bool letter_anywhere;     /* not on the record's own partition number */
+    int letter_cut;           /* too large: 1 without message, 2 without value */
     bool buried;              /* the dead letter is acknowledged */
     unsigned tries;           /* of this stage */
     size_t sends_left;        /* under work_lock, as the following */
@@ -83,6 +84,9 @@ void dispatch_leave(struct dispatch *d);
  * others may have the partition, and dispatch_polled will start it anew. Then it is to be abandoned.
  */
 bool dispatch_may_run(struct dispatch *d, const struct work *work, int64_t now);
+
+/* Whether the work's partition is still the one it came from. */
+bool dispatch_is_ours(struct dispatch *d, const struct work *work);
 
 /* Ends a started work that was not run; its record is read again. Frees it. */
 void dispatch_abandon(struct dispatch *d, struct work *work);

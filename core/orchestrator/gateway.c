@@ -23,7 +23,6 @@
 enum { HEADERS_OWN = 8, HEADERS_MAX = HEADERS_OWN + 32,
        IDENTITY_MAX = CALLER_MAX + 1 + TASK_ID_MAX + 1 };
 
-
 struct orchestrator *orchestrator_new(const struct orchestrator_world *world)
 {
     struct orchestrator *o = calloc(1, sizeof(*o));
@@ -42,7 +41,6 @@ struct orchestrator *orchestrator_new(const struct orchestrator_world *world)
     pending_init(&o->pending, (size_t)world->config->limit_pending);
     arrivals_init(&o->arrivals, (size_t)world->config->limit_reply_backlog, world->metrics);
     pthread_mutex_init(&o->work_lock, NULL);
-    atomic_init(&o->store_up, world->store.ops->again == NULL);
     intake_listen(o);
     return o;
 }

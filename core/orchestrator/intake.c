@@ -77,6 +77,8 @@ static void remind(struct orchestrator *o, int64_t begun)
     for (size_t i = 0; i < n; i++) {
         const char *caller = list[i].identity->data;
 
+        if (!pending_awaited(&o->pending, &list[i].correlation))
+            continue; /* it ended meanwhile, perhaps unsent and forgotten */
         store->ops->again(store->ctx, &(struct store_task){
                                           .correlation = &list[i].correlation,
                                           .caller = caller,
@@ -149,7 +151,7 @@ void orchestrator_collect_replies(struct orchestrator *o,
 
 void intake_listen(struct orchestrator *o)
 {
-    atomic_init(&o->store_up, o->world.store.ops->again == NULL);
+    atomic_init(&o->store_up, o->world.store.ops->again == NULL); /* away until it says it is there */
     o->world.store.ops->listen(o->world.store.ctx,
                                &(struct store_listener){on_result, on_store, o});
 }

@@ -68,6 +68,8 @@ void redelivery_begin(struct orchestrator *o, struct work *work);
 /* Called just before its handler is: false when it must not run, and is gone. */
 bool redelivery_may_run(struct orchestrator *o, struct work *work);
 void redelivery_ran(struct orchestrator *o, struct work *work);
+/* Suspects of the partition that wait are not begun any more. */
+void redelivery_revoked(struct orchestrator *o, size_t topic, int32_t partition);
 void redelivery_over(struct orchestrator *o, struct work *work);
 
 /* letter.c */

@@ -1,6 +1,7 @@
 /*
  * Dead letters: the record as it was, with its cause in headers as Spring Kafka writes them, on the same
- * partition of <topic>-dlt. One that cannot be written is tried again for ever: the record is not passed
+ * partition of <topic>-dlt. One that is too large goes without its message, or else without its value: its
+ * offset says where that is. One that cannot be written is tried again for ever: the record is not passed
  * over, and nothing is started in its place beyond limits.unfinished_span.
  */
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 #define RETRY_DELAY NS_PER_S
 
-enum { OWN = 9, LOG_EVERY = 30, ERROR_MAX = 4096 };
+enum { OWN = 8, LOG_EVERY = 30, ERROR_MAX = 4096 };
 
 void letter_want(struct work *work, const char *code, const char *error)
 {
@@ -44,7 +45,10 @@ static void failed(struct orchestrator *o, struct work *work, enum bus_result re
                                   "and the partition is held: %s",
                   work->topic->config->kafka_topic, (int)r->partition, (long long)r->offset,
                   work->topic->config->dead_letter, reason);
-    if (result == BUS_IMPOSSIBLE && !work->letter_anywhere) {
+    if (result == BUS_TOO_LARGE && work->letter_cut < 2) {
+        work->letter_cut++;
+        letter_send(o, work);
+    } else if (result == BUS_IMPOSSIBLE && !work->letter_anywhere) {
         work->letter_anywhere = true; /* it may have fewer partitions */
         letter_send(o, work);
     } else if (!work_retry_later(o, work, RETRY_DELAY)) {
@@ -65,8 +69,8 @@ void letter_send(struct orchestrator *o, struct work *work)
         .partition = work->letter_anywhere ? -1 : r->partition,
         .key = r->key,
         .key_len = r->key_len,
-        .value = r->value,
-        .value_len = r->value_len,
+        .value = work->letter_cut < 2 ? r->value : NULL,
+        .value_len = work->letter_cut < 2 ? r->value_len : 0,
         .headers = headers,
     };
     enum bus_result result = BUS_FULL;
@@ -91,7 +95,7 @@ void letter_send(struct orchestrator *o, struct work *work)
             (struct bus_header){"kafka_dlt-original-consumer-group", group, strlen(group)};
         headers[n++] = (struct bus_header){"kafka_dlt-exception-fqcn", work->letter_code,
                                            strlen(work->letter_code)};
-        if (work->letter_error != NULL)
+        if (work->letter_error != NULL && work->letter_cut == 0)
             headers[n++] =
                 (struct bus_header){"kafka_dlt-exception-message", work->letter_error->data,
                                     work->letter_error->len};

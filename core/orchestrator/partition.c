@@ -232,7 +232,9 @@ void partition_restart(struct partition *p)
 
     partition_detach(p);
     p->end = -1;
-    p->next_offset = p->lost_offset = from; /* what is finished below is still told */
+    p->next_offset = from; /* what is finished below is still told */
+    if (from >= 0)
+        p->lost_offset = from;
 }
 
 bool partition_news(struct partition *p, bool above, bool above_half, struct metrics *metrics,

@@ -161,7 +161,23 @@ void redelivery_ran(struct orchestrator *o, struct work *work)
 
 void redelivery_over(struct orchestrator *o, struct work *work)
 {
-    if (work->attempts > 0)
+    if (work->attempts > 0 && dispatch_is_ours(o->dispatch, work)) /* else it is counted elsewhere */
         o->world.store.ops->attempt_over(o->world.store.ctx, work->topic->config->kafka_topic,
                                          work->record->partition, work->record->offset);
+}
+
+void redelivery_revoked(struct orchestrator *o, size_t topic, int32_t partition)
+{
+    struct work_list kept = {0}, gone = {0};
+    struct work *work;
+
+    pthread_mutex_lock(&o->work_lock);
+    while ((work = work_list_pop(&o->suspects)) != NULL)
+        work_list_push(work->record->topic == topic && work->record->partition == partition ? &gone
+                                                                                            : &kept,
+                       work);
+    o->suspects = kept;
+    pthread_mutex_unlock(&o->work_lock);
+    while ((work = work_list_pop(&gone)) != NULL)
+        dispatch_abandon(o->dispatch, work);
 }

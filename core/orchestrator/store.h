@@ -73,6 +73,10 @@ enum store_attempted {
 typedef void store_attempted_fn(void *arg, enum store_attempted what, int attempts,
                                 const struct store_reply *reply);
 
+/* Of a task that was begun here: strings live during the call, `topic` longer. Wall clock, ns. */
+typedef void store_described(void *arg, const char *caller, const char *id, const char *topic,
+                             int64_t accepted);
+
 struct store_listener {
     /* The result of a task that was begun here. `body` is borrowed. */
     void (*result)(void *arg, const struct uuid *correlation, enum outcome outcome,
@@ -112,6 +116,10 @@ struct store_ops {
 
     /* Drops what has outlived its TTL; returns when to be called again (monotonic ns). */
     int64_t (*tick)(void *ctx, int64_t now);
+
+    /* For a store around this one; NULL in such a store. Calls `done` before it returns, or not at all when
+     * no such task was begun here. */
+    void (*describe)(void *ctx, const struct uuid *correlation, store_described *done, void *arg);
 };
 
 struct store {

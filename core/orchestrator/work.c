@@ -357,6 +357,7 @@ bool orchestrator_on_polled(struct orchestrator *o)
 void orchestrator_on_revoked(struct orchestrator *o, size_t topic, int32_t partition)
 {
     dispatch_revoke(o->dispatch, topic, partition);
+    redelivery_revoked(o, topic, partition);
 }
 
 bool orchestrator_partition_idle(struct orchestrator *o, size_t topic, int32_t partition)

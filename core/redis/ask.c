@@ -1,6 +1,7 @@
 /* What is asked of Redis: a task's state, and whether a record was run before. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "redis/reply_blob.h"
 #include "redis/store_op.h"
@@ -54,9 +55,13 @@ static void tell_view(struct store_op *op, const redisReply *reply)
     struct store_reply known;
     int64_t arrived;
 
-    if (reply->elements != 3 || f[0]->type != REDIS_REPLY_STRING ||
+    if (reply->elements != 4 || f[0]->type != REDIS_REPLY_STRING ||
         f[1]->type != REDIS_REPLY_STRING) { /* its record is gone, or was never made */
         op->done.looked_up(op->arg, NULL, false);
+        return;
+    }
+    if (f[3]->type != REDIS_REPLY_STRING || strcmp(f[3]->str, op->id) != 0) {
+        op->done.looked_up(op->arg, NULL, true); /* another task's: rather no answer than a wrong one */
         return;
     }
     view.topic = f[0]->str;
@@ -117,8 +122,10 @@ void redis_lookup(void *ctx, const char *caller, const char *id, store_looked_up
     snprintf(op->id, sizeof(op->id), "%s", id);
     if (look_here(op, true))
         free(op);
-    else
+    else if (atomic_load(&r->connected))
         op_push(op);
+    else
+        fail_lookup(&op->op);
 }
 
 /* ---- attempts --------------------------------------------------------------------------------- */

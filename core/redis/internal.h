@@ -62,7 +62,7 @@ void link_flush(struct link *l); /* after a batch of commands */
 /* commands.c: the scripts */
 enum script { SCRIPT_BEGIN, SCRIPT_COMPLETE, SCRIPT_LOOKUP, SCRIPT_ATTEMPT, SCRIPT_FORGET, SCRIPT_PROBE,
               SCRIPT_COUNT };
-enum { SHA_LEN = 40, ARGS_MAX = 16 };
+enum { SHA_LEN = 40, ARGS_MAX = 20 };
 
 /* The arguments of one command. The bytes are borrowed; numbers are written into `numbers`. */
 struct arguments {
@@ -99,6 +99,7 @@ struct redis {
     uv_timer_t timer;
     int64_t next_probe, heard; /* of our own channel */
     bool closing;
+    int64_t next_complaint;
     bool refusing;             /* it answers, and takes no writes */
     struct link commands, pubsub;
     int64_t stop_deadline;
@@ -108,11 +109,11 @@ struct redis {
     size_t queued;
     atomic_size_t in_flight; /* commands that Redis has not answered */
     bool stopping;
-    atomic_bool up;
+    atomic_bool up, connected; /* takes writes; answers */
 };
 
 /* thread.c */
-void redis_refused(struct redis *r, const char *error); /* a write was */
+void redis_error(struct redis *r, const char *error); /* a command's answer */
 /* False when it is full, or stopped. */
 bool redis_push(struct redis *r, struct op *op);
 

@@ -5,7 +5,7 @@
  *
  * Keys, all under "tw:<group_id>:", all with a TTL:
  *   t:<correlation id>     hash: o owner, c caller, i id, t topic, a accepted (ms), r reply (reply_blob.h)
- *   i:<caller>:<id>        the correlation id of that task
+ *   i:<n>:<caller>:<id>    (n: the caller's length) the correlation id of that task
  *   x:<topic>:<p>:<offset> attempts of a record that may have been run before
  *   unknown                replies kept though no request is known
  *   probe:<pod>            written once a second: Redis takes writes
@@ -37,8 +37,9 @@ const char *redis_incarnation(const struct redis *r);
 
 int redis_start(struct redis *r);
 
-/* What was queued is still sent and answered, until `deadline` (monotonic); the rest fails. */
-void redis_stop(struct redis *r, int64_t deadline);
+/* What was queued is still sent and answered, until `deadline` (monotonic); the rest fails. False when the
+ * thread has not ended a second later: then it must not be freed. */
+bool redis_stop(struct redis *r, int64_t deadline);
 
 /* Any thread: it answers, and takes writes. */
 bool redis_is_up(const struct redis *r);

@@ -10,7 +10,7 @@ struct header {
     int64_t arrived; /* wall clock, ns */
     uint32_t value, nest_error, outcome; /* lengths */
     uint32_t reserved2;
-}; /* little-endian, as every machine this runs on; a foreign one is refused by its version */
+}; /* in the byte order of the machine: pods of one Redis are of one kind */
 
 enum { VERSION = 1, HAS_VALUE = 1, HAS_NEST_ERROR = 2, HAS_OUTCOME = 4 };
 

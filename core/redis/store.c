@@ -39,7 +39,7 @@ void op_free(struct op *op)
 bool op_is_error(struct redis *r, const redisReply *reply)
 {
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR)
-        redis_refused(r, reply->str);
+        redis_error(r, reply->str);
     return reply == NULL || reply->type == REDIS_REPLY_ERROR;
 }
 
@@ -55,9 +55,10 @@ int op_key(const struct redis *r, char *out, size_t size, char kind, const char 
 
 void op_identity_key(const struct store_op *op, char out[static KEY_MAX])
 {
-    char rest[CALLER_MAX + 1 + TASK_ID_MAX + 1];
+    char rest[24 + CALLER_MAX + 1 + TASK_ID_MAX + 1];
 
-    snprintf(rest, sizeof(rest), "%s:%s", op->caller, op->id);
+    /* both may hold colons: the length of the first says where it ends */
+    snprintf(rest, sizeof(rest), "%zu:%s:%s", strlen(op->caller), op->caller, op->id);
     op_key(op->op.r, out, KEY_MAX, 'i', rest);
 }
 
@@ -240,7 +241,7 @@ static void issue_complete(struct op *p)
 {
     STRBUF_CLEANUP struct strbuf blob = STRBUF_INIT;
     struct store_op *op = op_of(p);
-    char text[UUID_TEXT_LEN + 1], task[KEY_MAX];
+    char text[UUID_TEXT_LEN + 1], task[KEY_MAX], identity[KEY_MAX];
     struct redis *r = p->r;
     struct arguments a;
 
@@ -256,17 +257,37 @@ static void issue_complete(struct op *p)
     arguments_add(&a, blob.data, blob.len);
     arguments_number(&a, r->config->limit_result_ttl / NS_PER_MS);
     arguments_addz(&a, r->incarnation);
-    arguments_addz(&a, op->id); /* the owner */
+    arguments_addz(&a, op->owner);
     arguments_number(&a, r->config->limit_unknown_replies);
     arguments_addz(&a, r->prefix);
     arguments_addz(&a, text);
+    if (op->topic != NULL) { /* ours: Redis may never have heard of it */
+        op_identity_key(op, identity);
+        arguments_addz(&a, identity);
+        arguments_addz(&a, op->caller);
+        arguments_addz(&a, op->id);
+        arguments_addz(&a, op->topic);
+        arguments_number(&a, op->accepted);
+    }
     op_send(op, &a, completed);
 }
 
-/* Whether the inner store knew the task: then it is ours. */
 static void inner_completed(void *arg, enum store_verdict verdict)
 {
-    *(bool *)arg = verdict == STORE_FIRST || verdict == STORE_REPEATED;
+    (void)arg;
+    (void)verdict;
+}
+
+/* Of a task that was begun here. */
+static void describe(void *arg, const char *caller, const char *id, const char *topic,
+                     int64_t accepted)
+{
+    struct store_op *op = arg;
+
+    snprintf(op->caller, sizeof(op->caller), "%s", caller);
+    snprintf(op->id, sizeof(op->id), "%s", id);
+    op->topic = topic;
+    op->accepted = accepted / NS_PER_MS;
 }
 
 static void redis_complete(void *ctx, const struct uuid *correlation,
@@ -274,9 +295,8 @@ static void redis_complete(void *ctx, const struct uuid *correlation,
 {
     struct redis *r = ctx;
     struct store_op *op;
-    bool ours = false;
 
-    r->inner.ops->complete(r->inner.ctx, correlation, reply, inner_completed, &ours);
+    r->inner.ops->complete(r->inner.ctx, correlation, reply, inner_completed, NULL);
     op = atomic_load(&r->up) ? op_new(r, issue_complete, fail_complete) : NULL;
     if (op == NULL) {
         done(arg, STORE_FAILED);
@@ -286,11 +306,10 @@ static void redis_complete(void *ctx, const struct uuid *correlation,
     op->reply = reply;
     op->done.completed = done;
     op->arg = arg;
-    if (ours)
-        memcpy(op->id, r->incarnation, sizeof(r->incarnation));
-    else if (reply->owner != NULL && reply->owner_len == UUID_TEXT_LEN &&
-             task_id_valid(reply->owner, reply->owner_len))
-        memcpy(op->id, reply->owner, reply->owner_len);
+    r->inner.ops->describe(r->inner.ctx, correlation, describe, op);
+    if (op->topic == NULL && reply->owner != NULL && reply->owner_len == UUID_TEXT_LEN &&
+        task_id_valid(reply->owner, reply->owner_len))
+        memcpy(op->owner, reply->owner, reply->owner_len);
     op_push(op);
 }
 

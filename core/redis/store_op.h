@@ -22,7 +22,7 @@ struct store_op {
         store_attempted_fn *attempted;
     } done;
     void *arg;
-    char caller[CALLER_MAX + 1], id[TASK_ID_MAX + 1];
+    char caller[CALLER_MAX + 1], id[TASK_ID_MAX + 1], owner[UUID_TEXT_LEN + 1];
 };
 
 

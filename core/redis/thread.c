@@ -11,6 +11,7 @@
 
 #define PROBE_EVERY NS_PER_S
 #define SILENT_AFTER (3 * NS_PER_S)
+#define COMPLAIN_EVERY (10 * NS_PER_S)
 
 enum { TICK_MS = 50 };
 
@@ -42,28 +43,44 @@ static void commands_greet(struct link *l)
 
 static void commands_ready(struct link *l)
 {
+    atomic_store(&l->r->connected, true);
     l->r->refusing = false;
     l->r->next_probe = 0;
+    l->r->heard = clock_monotonic(l->r->clock); /* nothing was published meanwhile */
     set_up(l->r, NULL);
 }
 
 static void commands_down(struct link *l)
 {
+    atomic_store(&l->r->connected, false);
     set_up(l->r, l->why);
 }
 
-void redis_refused(struct redis *r, const char *error)
+static bool begins_with_one(const char *error, const char *const *codes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strstr(error, codes[i]) != NULL) /* Redis 6 wraps what a script met */
+            return true;
+    return false;
+}
+
+void redis_error(struct redis *r, const char *error)
 {
     static const char *const gone[] = {"READONLY", "LOADING", "NOAUTH", "NOSCRIPT", "MASTERDOWN",
                                        "UNBLOCKED"};
+    static const char *const refusing[] = {"OOM", "MISCONF", "NOREPLICAS", "BUSY"};
+    int64_t now = clock_monotonic(r->clock);
 
-    for (size_t i = 0; i < TW_ARRAY_LEN(gone); i++)
-        if (strstr(error, gone[i]) != NULL) { /* Redis 6 wraps what a script met */
-            link_fail(&r->commands, error);
-            return;
-        }
-    r->refusing = true;
-    set_up(r, error);
+    metric_inc(r->metrics, METRIC_REDIS_ERRORS, 0);
+    if (begins_with_one(error, gone, TW_ARRAY_LEN(gone))) {
+        link_fail(&r->commands, error);
+    } else if (begins_with_one(error, refusing, TW_ARRAY_LEN(refusing))) {
+        r->refusing = true;
+        set_up(r, error);
+    } else if (now >= r->next_complaint) { /* it says nothing of Redis as a whole */
+        log_warn("redis", "a command failed: %s", error);
+        r->next_complaint = now + COMPLAIN_EVERY;
+    }
 }
 
 static void probed(void *arg, const redisReply *reply)
@@ -73,7 +90,9 @@ static void probed(void *arg, const redisReply *reply)
     if (reply == NULL)
         return;
     if (reply->type == REDIS_REPLY_ERROR) {
-        redis_refused(r, reply->str);
+        r->refusing = true;
+        set_up(r, reply->str);
+        redis_error(r, reply->str);
     } else if (r->refusing) {
         r->refusing = false;
         set_up(r, NULL);
@@ -115,10 +134,6 @@ static void on_message(redisAsyncContext *ac, void *answer, void *privdata)
     (void)privdata;
     if (reply == NULL || l == NULL || l->ac != ac)
         return;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        link_fail(l, reply->str);
-        return;
-    }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         return;
     l->r->heard = clock_monotonic(l->r->clock);
@@ -195,12 +210,13 @@ static void on_tick(uv_timer_t *timer)
 {
     struct redis *r = timer->data;
     int64_t now = clock_monotonic(r->clock);
-    bool stopping;
+    bool stopping, idle;
 
     pthread_mutex_lock(&r->lock);
     stopping = r->stopping;
+    idle = r->first == NULL;
     pthread_mutex_unlock(&r->lock);
-    if (stopping && (r->commands.oldest == NULL || now >= r->stop_deadline)) {
+    if (stopping && ((idle && r->commands.oldest == NULL) || now >= r->stop_deadline)) {
         end_loop(r);
         return;
     }
@@ -274,18 +290,25 @@ int redis_start(struct redis *r)
     return e;
 }
 
-void redis_stop(struct redis *r, int64_t deadline)
+bool redis_stop(struct redis *r, int64_t deadline)
 {
+    struct timespec at;
+
     if (!r->running)
-        return;
+        return true;
     pthread_mutex_lock(&r->lock);
     r->stop_deadline = deadline;
     r->stopping = true;
     pthread_mutex_unlock(&r->lock);
     uv_async_send(&r->wake);
-    pthread_join(r->thread, NULL);
+    /* It may be resolving a name, which nothing interrupts. */
+    deadline += NS_PER_S;
+    at = (struct timespec){deadline / NS_PER_S, deadline % NS_PER_S};
+    if (pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &at) != 0)
+        return false;
     r->running = false;
     uv_loop_close(&r->loop);
+    return true;
 }
 
 bool redis_is_up(const struct redis *r)

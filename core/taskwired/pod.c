@@ -350,11 +350,12 @@ bool pod_stop(struct pod *pod)
     }
     if (pod->workers != NULL)
         clean = workers_stop(pod->workers, TW_MAX(drain, clock_monotonic(&clock_system))) && clean;
-    timer_stop(TW_TAKE_PTR(pod->timer));
+    timer_stop(pod->timer); /* who wakes it from now on does nothing */
     if (pod->redis != NULL)
-        redis_stop(pod->redis, TW_MIN(clock_monotonic(&clock_system) + CLOSE_WITHIN, end));
+        clean = redis_stop(pod->redis, TW_MIN(clock_monotonic(&clock_system) + CLOSE_WITHIN, end)) &&
+                clean;
     if (!clean)
-        log_warn("taskwired", "a handler still ran at the end: its task will be run again");
+        log_warn("taskwired", "not everything had ended: tasks that were not acknowledged are run again");
     return clean;
 }
 
@@ -364,6 +365,7 @@ void pod_free(struct pod *pod)
         return;
     kafka_free(pod->kafka);
     orchestrator_free(pod->orchestrator);
+    timer_free(pod->timer);
     workers_free(pod->workers);
     redis_free(pod->redis);
     memory_store_free(pod->store);

@@ -110,6 +110,8 @@ static void on_late(struct sim *s, struct event *e)
     const struct job *job = e->ptr;
     const struct pod *pod = job->pod;
 
+    if (s->now < TW_MAX(job->stored_at, job->begun + LOOK) + LOOK + SLACK)
+        return; /* it was lost and stored again meanwhile: another look is due */
     if (job->answers > 0 || job->orphaned || !pod->client.up ||
         pod->client.up_since > job->stored_at || s->shared.away ||
         (s->shared.emptied > 0 && s->shared.emptied_at >= job->stored_at) ||

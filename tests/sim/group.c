@@ -290,6 +290,13 @@ static void turn(struct sim *s, struct event *e)
 
     if (m->left || e->n != m->turn_at)
         return;
+    /* It stood still with events in its hands: they come before the group is asked again. */
+    if (m->kind == GROUP_TASKS && m->polled != 0 && s->now - m->polled > SESSION / 2 &&
+        sim_chance(s, 700)) {
+        fetch(m);
+        collect(m);
+    }
+    m->polled = s->now;
     if (m->kind == GROUP_TASKS && orchestrator_on_polled(m->pod->o)) {
         sim_trace(s, "fence  pod %d", m->pod->number);
         if (queued(m->pod) < before)

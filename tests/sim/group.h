@@ -16,7 +16,7 @@ struct member {
     struct group *group;
     int kind;
     bool joined, revoking, leaving, left;
-    int64_t heard, cut_until, deadline, turn_at;
+    int64_t heard, cut_until, deadline, turn_at, polled;
     struct held_partition parts[PARTS_MAX];
     struct member *next;
 };

@@ -128,7 +128,7 @@ static inline int shared_setup(void **state)
 {
     static const struct store_ops ops = {
         shared_listen, shared_begin, shared_again, shared_forget, shared_complete, shared_lookup,
-        shared_attempt, shared_attempt_over, shared_tick};
+        shared_attempt, shared_attempt_over, shared_tick, NULL};
 
     world_setup(state);
     shared = (struct shared_store){.inner = memory_store_port(((struct world *)*state)->store)};

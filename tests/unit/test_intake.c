@@ -103,10 +103,12 @@ static void held_replies_are_bounded(void **state)
     memset(value, '7', 1000);
     shared.away = true;
     orchestrator_on_replies_assigned(w->o, 3);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         reply_at(w, i, NULL, value);
     order = news(w);
     assert_true(order.pause);
+    assert_int_equal(order.rewind, 4); /* what came beyond the limit is read again */
+    assert_true(world_count(w, METRIC_REPLY_BACKLOG) < 4096 + 1500);
     assert_int_equal(world_count(w, METRIC_REPLY_PAUSES), 1);
     store_up(w, true);
     order = news(w);
