@@ -1,36 +1,10 @@
-#include "orchestrator/dispatch.h"
+#include "orchestrator/dispatch_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/thread.h"
 #include "base/util.h"
-#include "orchestrator/partition.h"
-
-/* After standing still a heartbeat is sent at once; its answer, or that there is none, tells whether we are
- * still in the group. So long, and an interval, nothing is started. */
-#define SETTLE (500 * NS_PER_MS)
-
-struct topic_queue {
-    const struct topic *topic;
-    struct work_list ready;
-    size_t queued, running;
-    struct partition *partitions;
-};
-
-struct dispatch {
-    pthread_mutex_t lock;
-    pthread_cond_t idle; /* monotonic */
-    struct metrics *metrics;
-    size_t topic_queue, unfinished_span, parked_per_key;
-    size_t active; /* running or closing, stale ones too; threads between dispatch_ran and _leave */
-    bool stopped;
-    bool late; /* something was not run because of `fence`: every partition is to start anew */
-    int64_t polled, fence; /* monotonic; ns without a poll after which nothing is run */
-    int64_t fenced, settle; /* nothing is started until then; 0: no; ns it lasts */
-    size_t n_queues;
-    struct topic_queue queues[];
-};
 
 struct dispatch *dispatch_new(const struct config *config, const struct topic_table *topics,
                               struct metrics *metrics)
@@ -46,7 +20,7 @@ struct dispatch *dispatch_new(const struct config *config, const struct topic_ta
     d->unfinished_span = (size_t)config->limit_unfinished_span;
     d->parked_per_key = (size_t)config->limit_parked_per_key;
     d->fence = config->kafka_session_timeout / 2;
-    d->settle = config->kafka_heartbeat_interval + SETTLE;
+    d->settle = config->kafka_heartbeat_interval + DISPATCH_SETTLE;
     d->n_queues = topics->count;
     for (size_t i = 0; i < topics->count; i++)
         d->queues[i].topic = &topics->items[i];
@@ -69,7 +43,7 @@ void dispatch_free(struct dispatch *d)
     free(d);
 }
 
-static struct partition *find(struct dispatch *d, size_t topic, int32_t number)
+struct partition *dispatch_find(struct dispatch *d, size_t topic, int32_t number)
 {
     struct partition *p = d->queues[topic].partitions;
 
@@ -78,29 +52,15 @@ static struct partition *find(struct dispatch *d, size_t topic, int32_t number)
     return p;
 }
 
-bool dispatch_assign(struct dispatch *d, size_t topic, int32_t partition)
-{
-    struct partition *p = partition_new(topic, partition);
-
-    if (p == NULL)
-        return false;
-    pthread_mutex_lock(&d->lock);
-    assert(find(d, topic, partition) == NULL);
-    p->next = d->queues[topic].partitions;
-    d->queues[topic].partitions = p;
-    pthread_mutex_unlock(&d->lock);
-    return true;
-}
-
 /* Locked. */
-static void show(struct dispatch *d, struct topic_queue *q)
+void dispatch_show(struct dispatch *d, struct topic_queue *q)
 {
     metric_set(d->metrics, METRIC_RECORDS_QUEUED, q->topic->index, (int64_t)q->queued);
     metric_set(d->metrics, METRIC_RECORDS_RUNNING, q->topic->index, (int64_t)q->running);
 }
 
 /* Locked. What may run now, as a list. */
-static struct work *pump(struct dispatch *d, struct topic_queue *q)
+struct work *dispatch_pump(struct dispatch *d, struct topic_queue *q)
 {
     size_t concurrency = (size_t)q->topic->config->concurrency;
     struct work_list start = {0};
@@ -114,7 +74,7 @@ static struct work *pump(struct dispatch *d, struct topic_queue *q)
         work->state = WORK_RUNNING;
         work_list_push(&start, work);
     }
-    show(d, q);
+    dispatch_show(d, q);
     return start.first;
 }
 
@@ -145,14 +105,14 @@ struct work *dispatch_offer(struct dispatch *d, const struct record *record)
         work->record = record_copy(record);
     }
     pthread_mutex_lock(&d->lock);
-    p = find(d, record->topic, record->partition);
+    p = dispatch_find(d, record->topic, record->partition);
     if (d->stopped || p == NULL || p->revoked || p->lost_offset >= 0 ||
         record->offset < p->next_offset) {
         metric_inc(d->metrics, METRIC_RECORDS_STALE, q->topic->index);
     } else if (!d->late && work != NULL && work->record != NULL && enqueue(d, q, p, work)) {
         taken = true;
         work->redelivered = record->offset < p->end;
-        start = pump(d, q);
+        start = dispatch_pump(d, q);
     } else {
         metric_inc(d->metrics, METRIC_RECORDS_REWOUND, q->topic->index);
         p->lost_offset = record->offset;
@@ -176,7 +136,7 @@ struct work *dispatch_ran(struct dispatch *d, struct work *work)
     next = partition_leave_lane(work, d->parked_per_key);
     if (next != NULL)
         work_list_push(&q->ready, next);
-    start = pump(d, q);
+    start = dispatch_pump(d, q);
     pthread_mutex_unlock(&d->lock);
     return start;
 }
@@ -230,17 +190,6 @@ void dispatch_abandon(struct dispatch *d, struct work *work)
     work_free(work);
 }
 
-void dispatch_end(struct dispatch *d, size_t topic, int32_t partition, int64_t end)
-{
-    struct partition *p;
-
-    pthread_mutex_lock(&d->lock);
-    p = find(d, topic, partition);
-    if (p != NULL)
-        p->end = end;
-    pthread_mutex_unlock(&d->lock);
-}
-
 void dispatch_leave(struct dispatch *d)
 {
     pthread_mutex_lock(&d->lock);
@@ -250,7 +199,7 @@ void dispatch_leave(struct dispatch *d)
 
 /* Locked. Whether a limit is reached; `share` 2 asks for half the limit, so that a partition is not
  * paused and resumed for every record. */
-static bool above(const struct dispatch *d, const struct partition *p, size_t share)
+bool dispatch_above(const struct dispatch *d, const struct partition *p, size_t share)
 {
     size_t span = (size_t)(p->next_offset - partition_commit_point(p));
 
@@ -269,7 +218,7 @@ bool dispatch_finished(struct dispatch *d, struct work *work)
     if (p != NULL) {
         partition_forget(p, work);
         p->active--;
-        resume = p->paused && !above(d, p, 2);
+        resume = p->paused && !dispatch_above(d, p, 2);
     } else {
         metric_inc(d->metrics, METRIC_RECORDS_STALE, work->topic->index);
     }
@@ -277,94 +226,6 @@ bool dispatch_finished(struct dispatch *d, struct work *work)
     pthread_mutex_unlock(&d->lock);
     work_free(work);
     return resume;
-}
-
-/* Locked. Takes the records of `p` out of the list; the others stay in order. */
-static struct work_list take_of(struct work_list *list, const struct partition *p)
-{
-    struct work_list kept = {0}, taken = {0};
-    struct work *work;
-
-    while ((work = work_list_pop(list)) != NULL)
-        work_list_push(work->partition == p ? &taken : &kept, work);
-    *list = kept;
-    return taken;
-}
-
-/* Locked. */
-static void drop_queued(struct dispatch *d, struct partition *p)
-{
-    struct topic_queue *q = &d->queues[p->topic];
-    struct work_list ready = take_of(&q->ready, p);
-
-    q->queued -= partition_drop_queued(p, &ready);
-    show(d, q);
-}
-
-void dispatch_revoke(struct dispatch *d, size_t topic, int32_t partition)
-{
-    struct partition *p;
-
-    pthread_mutex_lock(&d->lock);
-    p = find(d, topic, partition);
-    if (p != NULL && !p->revoked) {
-        p->revoked = true;
-        drop_queued(d, p);
-    }
-    pthread_mutex_unlock(&d->lock);
-}
-
-bool dispatch_polled(struct dispatch *d, int64_t now, struct work **ret_start)
-{
-    struct work_list start = {0};
-    bool gap, over;
-
-    pthread_mutex_lock(&d->lock);
-    gap = d->late || (d->polled != 0 && now - d->polled > d->fence);
-    d->late = false;
-    d->polled = now;
-    over = !gap && d->fenced != 0 && now >= d->fenced;
-    if (gap || over)
-        d->fenced = gap ? now + d->settle : 0;
-    for (size_t i = 0; over && i < d->n_queues; i++)
-        work_list_append(&start, pump(d, &d->queues[i]));
-    for (size_t i = 0; gap && i < d->n_queues; i++)
-        for (struct partition *p = d->queues[i].partitions; p != NULL; p = p->next)
-            if (!p->revoked) {
-                drop_queued(d, p);
-                partition_restart(p);
-            }
-    pthread_mutex_unlock(&d->lock);
-    *ret_start = start.first;
-    return gap;
-}
-
-bool dispatch_idle(struct dispatch *d, size_t topic, int32_t partition)
-{
-    struct partition *p;
-    bool idle;
-
-    pthread_mutex_lock(&d->lock);
-    p = find(d, topic, partition);
-    idle = p == NULL || p->active == 0;
-    pthread_mutex_unlock(&d->lock);
-    return idle;
-}
-
-void dispatch_unassign(struct dispatch *d, size_t topic, int32_t partition)
-{
-    struct partition **at, *p;
-
-    dispatch_revoke(d, topic, partition);
-    pthread_mutex_lock(&d->lock);
-    for (at = &d->queues[topic].partitions; *at != NULL && (*at)->number != partition;)
-        at = &(*at)->next;
-    p = *at;
-    if (p != NULL) {
-        *at = p->next;
-        partition_free(p);
-    }
-    pthread_mutex_unlock(&d->lock);
 }
 
 void dispatch_stop(struct dispatch *d)
@@ -385,24 +246,4 @@ bool dispatch_wait_idle(struct dispatch *d, int64_t deadline)
     idle = d->active == 0;
     pthread_mutex_unlock(&d->lock);
     return idle;
-}
-
-void dispatch_collect(struct dispatch *d,
-                      void (*take)(void *ctx, const struct partition_order *order), void *ctx)
-{
-    struct partition_order orders[64];
-    size_t n;
-
-    do { /* in portions: what is told once is not news again */
-        n = 0;
-        pthread_mutex_lock(&d->lock);
-        for (size_t i = 0; i < d->n_queues; i++)
-            for (struct partition *p = d->queues[i].partitions; p != NULL; p = p->next)
-                if (n < TW_ARRAY_LEN(orders) &&
-                    partition_news(p, above(d, p, 1), above(d, p, 2), d->metrics, &orders[n]))
-                    n++;
-        pthread_mutex_unlock(&d->lock);
-        for (size_t i = 0; i < n; i++)
-            take(ctx, &orders[i]);
-    } while (n == TW_ARRAY_LEN(orders));
 }
