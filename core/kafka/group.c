@@ -87,12 +87,13 @@ static void take_order(void *ctx, const struct partition_order *order)
         order->offset;
     if (order->offset >= 0 && !g->fixed)
         rd_kafka_offsets_store(g->rk, list);
+    /* First: a pause notes where to go on, and takes the last record handed out for that, not a seek. */
+    if (order->pause)
+        rd_kafka_pause_partitions(g->rk, list);
     if (order->rewind >= 0) {
         list->elems[0].offset = order->rewind;
         check(g, "seek", rd_kafka_seek_partitions(g->rk, list, 0)); /* 0: does not wait */
     }
-    if (order->pause)
-        rd_kafka_pause_partitions(g->rk, list);
     if (order->resume)
         rd_kafka_resume_partitions(g->rk, list);
     rd_kafka_topic_partition_list_destroy(list);

@@ -6,6 +6,9 @@
 #include "base/util.h"
 #include "orchestrator/wire.h"
 
+/* What the consumer has fetched when the limit is reached is taken too, so far: reading it again is dear. */
+enum { SLACK = 4 << 20 };
+
 struct reply_partition {
     int32_t number;
     bool revoked, paused;
@@ -111,7 +114,7 @@ struct arrival *arrivals_take(struct arrivals *t, const struct record *record,
     if (p != NULL && (p->lost_offset >= 0 || record->offset < p->next_offset)) {
         free(a); /* it comes again */
         a = NULL;
-    } else if (p != NULL && (a == NULL || t->bytes >= t->limit)) {
+    } else if (p != NULL && (a == NULL || t->bytes >= t->limit + SLACK)) {
         p->lost_offset = record->offset; /* it is read again, once there is room */
         free(a);
         a = NULL;
@@ -321,6 +324,7 @@ static bool news(const struct arrivals *t, struct reply_partition *p, struct par
         ret->offset = p->told_offset = offset;
     if (!p->paused && t->bytes >= t->limit) {
         ret->pause = p->paused = true;
+        ret->rewind = ret->rewind >= 0 ? ret->rewind : p->next_offset;
         metric_inc(t->metrics, METRIC_REPLY_PAUSES, 0);
     } else if (p->paused && t->bytes < t->limit / 2) {
         ret->resume = true;

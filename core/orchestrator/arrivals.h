@@ -8,7 +8,7 @@
  *
  * A reply that answered somebody here does not hold its offset, and is dropped when half the room is used.
  * While more than limits.reply_backlog bytes
- * are not done, the partitions pause. A partition that is not tracked (no group) has no offsets to
+ * are not done, the partitions pause, and 4 MiB above that nothing is taken. A partition that is not tracked (no group) has no offsets to
  * move. The functions lock for themselves.
  */
 #pragma once

@@ -194,7 +194,7 @@ struct partition_order {
     int32_t partition;
     int64_t offset;    /* to commit: everything below is finished; -1: no news */
     int64_t rewind;    /* to be read again from here on; -1: no */
-    bool pause, resume; /* at most one of them */
+    bool pause, resume; /* at most one of them; to be paused before it is rewound, where it goes on */
 };
 
 /* Calls `take` for every partition with news since the last call: of tasks, and of replies. */

@@ -249,6 +249,7 @@ bool partition_news(struct partition *p, bool above, bool above_half, struct met
         ret->offset = p->told_offset = offset;
     if (!p->revoked && !p->paused && above) {
         ret->pause = p->paused = true;
+        ret->rewind = ret->rewind >= 0 ? ret->rewind : p->next_offset;
         metric_inc(metrics, METRIC_PARTITION_PAUSES, p->topic);
     } else if (!p->revoked && p->paused && !above_half) {
         ret->resume = true;
