@@ -9,16 +9,20 @@
 
 static bool refuse(char **ret_why, const char *why)
 {
-    if (asprintf(ret_why, "%s: expected redis://user:password@host:port/db or "
-                          "redis+sentinel://host:port,host:port/name/db", why) < 0)
+    if (asprintf(ret_why,
+                 "%s: expected redis://user:password@host:port/db or "
+                 "redis+sentinel://host:port,host:port/name/db",
+                 why) < 0)
         *ret_why = NULL;
     return false;
 }
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-         : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Decoded; NULL when malformed, or memory is short. */
@@ -127,8 +131,7 @@ static bool parse(const char *text, struct redis_url *url, char **ret_why)
         return false;
     path += *path == '/';
     if (!sentinels)
-        return url->n_hosts == 1 ? parse_db(path, url, ret_why)
-                                 : refuse(ret_why, "several hosts");
+        return url->n_hosts == 1 ? parse_db(path, url, ret_why) : refuse(ret_why, "several hosts");
     hosts_len = strcspn(path, "/");
     if (hosts_len == 0)
         return refuse(ret_why, "the name of the master is missing");

@@ -1,6 +1,6 @@
 /* Where Redis is: redis://[[user]:password@]host[:port][/db], or its Sentinels:
- * redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/name[/db]. User and password may be
- * percent-encoded. */
+ * redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/name[/db]. User and password may
+ * be percent-encoded. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@ struct redis_host {
 struct redis_url {
     struct redis_host hosts[REDIS_HOSTS_MAX]; /* one, unless they are Sentinels */
     size_t n_hosts;
-    char *master; /* the name that Sentinels know it by; NULL: no Sentinels */
+    char *master;          /* the name that Sentinels know it by; NULL: no Sentinels */
     char *user, *password; /* NULL when not given */
     int db;
 };

@@ -1,16 +1,17 @@
 /*
- * Answers written by the thread that has them. A connection's thread would be woken twice a request: for the
- * answer, and for the next request. Here it waits for the next request only, and who has the answer writes it,
- * without blocking. What cannot be written at once, or is to end the connection, is left to the connection's
- * thread, which a signal wakes.
+ * Answers written by the thread that has them. A connection's thread would be woken twice a
+ * request: for the answer, and for the next request. Here it waits for the next request only, and
+ * who has the answer writes it, without blocking. What cannot be written at once, or is to end the
+ * connection, is left to the connection's thread, which a signal wakes.
  *
  *   waiting --answer, written--> WRITTEN --readable, idle for too long--> (back in civetweb)
  *      |   `----answer, not all written, to be closed--> LEFT --written here--> (back)
- *      `-- readable before the answer: the next request, or the client's end of sending: WANTED, waits for it
+ *      `-- readable before the answer (a request, or the end of sending): WANTED, waits for it
  *
- * It needs the connection's descriptor, which civetweb does not tell: it is looked for by its addresses, once
- * a connection, when that has been used a few times. And it must not wait for a request that civetweb has read
- * already, behind the one before: so what the connection has brought is compared with what its requests took.
+ * It needs the connection's descriptor, which civetweb does not tell: it is looked for by its
+ * addresses, once a connection, when that has been used a few times. And it must not wait for a
+ * request that civetweb has read already, behind the one before: so what the connection has brought
+ * is compared with what its requests took.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,7 +35,8 @@
 
 enum { WAITING, WRITTEN, LEFT, WANTED = 4 };
 
-enum { WORTH_FINDING = 4 }; /* the request of a connection with which its descriptor is looked for */
+/* The request of a connection with which its descriptor is looked for. */
+enum { WORTH_FINDING = 4 };
 
 static _Thread_local struct {
     int requests, fd; /* of the connection; fd -1: not known */
@@ -76,7 +78,8 @@ static bool read_up(int fd)
 
     return ioctl(fd, SIOCINQ, &unread) == 0 &&
            getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-           len >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received) &&
+           len >=
+               offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received) &&
            info.tcpi_bytes_received == own.taken + (uint64_t)unread;
 }
 
@@ -98,8 +101,8 @@ static void match(void *ctx, int fd, const struct sockaddr_in *remote)
 
 static int find_descriptor(const struct request *r)
 {
-    struct wanted w = {.remote = {.sin_family = AF_INET,
-                                  .sin_port = htons((in_port_t)r->info->remote_port)}};
+    struct wanted w = {
+        .remote = {.sin_family = AF_INET, .sin_port = htons((in_port_t)r->info->remote_port)}};
 
     inet_pton(AF_INET, r->info->remote_addr, &w.remote.sin_addr);
     sockets_each(r->server->port, match, &w);

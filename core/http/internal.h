@@ -14,7 +14,7 @@ enum { URI_MAX_LEN = 4096, PATH_SEGMENTS = 8 };
 struct http_server {
     struct http_world world;
     struct mg_context *mg;
-    atomic_int port; /* the watch is there before it */
+    atomic_int port;        /* the watch is there before it */
     atomic_int connections; /* each has a thread */
     atomic_bool draining;   /* no connection is kept alive */
     char first_error[256];  /* what civetweb said while it started */
@@ -38,7 +38,7 @@ struct request {
     struct http_server *server;
     struct mg_connection *conn;
     const struct mg_request_info *info;
-    char *path;                         /* decoded, segments NUL-terminated: short, or on the heap */
+    char *path; /* decoded, segments NUL-terminated: short, or on the heap */
     char short_path[256];
     const char *segments[PATH_SEGMENTS]; /* decoded; "" for an empty one */
     size_t n_segments;
@@ -78,8 +78,8 @@ void problem_write(struct strbuf *out, enum error_code error, const char *detail
 /* routes.c */
 void route_request(struct request *r);
 
-/* wait.c: answers are awaited together by a latch. One of what is `left` is the waiting thread itself, so
- * that the latch opens, and wakes it, once. */
+/* wait.c: answers are awaited together by a latch. One of what is `left` is the waiting thread
+ * itself, so that the latch opens, and wakes it, once. */
 struct latch {
     atomic_size_t left;
     sem_t open;
@@ -89,17 +89,17 @@ struct http_waiter {
     struct waiter waiter;
     struct latch *latch;
     struct express *express; /* not NULL: it is told, not the latch */
-    struct answer answer; /* its body is a reference of ours */
+    struct answer answer;    /* its body is a reference of ours */
 };
 
 void latch_init(struct latch *latch);
 void latch_expect(struct latch *latch);     /* one more to wait for */
 void latch_count_down(struct latch *latch); /* any thread; touches nothing afterwards */
-void latch_wait(struct latch *latch); /* once: until every waiter was answered */
+void latch_wait(struct latch *latch);       /* once: until every waiter was answered */
 void latch_done(struct latch *latch);
 /* One more to wait for. */
 void http_waiter_init(struct http_waiter *w, struct latch *latch, struct express *express);
-void http_waiter_cancel(struct http_waiter *w);                    /* it will not be answered */
+void http_waiter_cancel(struct http_waiter *w); /* it will not be answered */
 void http_waiter_done(struct http_waiter *w);
 
 /* submit.c: one task from text to submission */
@@ -130,22 +130,24 @@ struct express {
     struct request *r;
     struct attempt *attempt;
     int fd;
-    pid_t thread;        /* the connection's */
+    pid_t thread; /* the connection's */
     atomic_int state;
-    sem_t ended;         /* only when the connection's thread has asked for it */
-    int64_t written;     /* monotonic */
-    struct strbuf rest;  /* what the connection's thread has to write */
-    size_t sent;         /* of it already */
+    sem_t ended;        /* only when the connection's thread has asked for it */
+    int64_t written;    /* monotonic */
+    struct strbuf rest; /* what the connection's thread has to write */
+    size_t sent;        /* of it already */
 };
 /* False: this request cannot be answered so. */
 bool express_begin(struct express *x, struct request *r, struct attempt *a);
 void express_answer(struct express *x); /* any thread; never blocks */
-/* Until the answer is out and the client has something to say again, or for http.keep_alive_timeout. */
+/* Until the answer is out and the client has something to say again, or for
+ * http.keep_alive_timeout. */
 void express_wait(struct express *x);
 void express_done(struct express *x);
 void express_thread_init(void);
 void express_connection_init(void); /* a new connection on this thread */
-void express_request_taken(const struct request *r); /* its header, and the body that it will read */
+/* Its header, and the body that it will read. */
+void express_request_taken(const struct request *r);
 
 /* tasks.c */
 void respond_attempt(struct request *r, const struct attempt *a, enum error_code error);

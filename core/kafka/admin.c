@@ -1,7 +1,7 @@
 /*
  * The kafka-admin thread: from "no broker yet" to ready, and then a look every 2 s.
  *
- *   unknown --metadata--> some topics missing --create--> all known --replies consumed, subscribed--> ready
+ *   unknown --metadata--> some topics missing --create--> all known --replies consumed--> ready
  *      ^---------------------- nothing answers: wait 0.2 s, look again ----------------------'
  *
  * Metadata of every topic is asked before ready: the first record to a topic would otherwise take a
@@ -38,8 +38,8 @@ int admin_open(struct kafka *k)
         k->wanted[i] = (struct wanted_topic){
             .name = t->kafka_topic, .create = t->create ? t->partitions : 0, .needed = true};
         if (t->dead_letter != NULL)
-            k->wanted[k->n_wanted++] = (struct wanted_topic){.name = t->dead_letter,
-                                                             .create = k->wanted[i].create};
+            k->wanted[k->n_wanted++] =
+                (struct wanted_topic){.name = t->dead_letter, .create = k->wanted[i].create};
     }
     k->wanted[count] = (struct wanted_topic){.name = k->config->kafka_reply_topic,
                                              .create = k->config->kafka_reply_partitions,
@@ -148,9 +148,8 @@ static void request_topics(struct kafka *k, rd_kafka_NewTopic_t **new_topics, si
 static rd_kafka_NewTopic_t *new_topic(const struct kafka *k, const struct wanted_topic *w)
 {
     char error[256];
-    rd_kafka_NewTopic_t *topic =
-        rd_kafka_NewTopic_new(w->name, (int)w->create, (int)k->config->kafka_replication_factor,
-                              error, sizeof(error));
+    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
+        w->name, (int)w->create, (int)k->config->kafka_replication_factor, error, sizeof(error));
 
     if (topic == NULL)
         log_error("kafka", "cannot create topic %s: %s", w->name, error);

@@ -83,11 +83,12 @@ static void take_order(void *ctx, const struct partition_order *order)
     struct group *g = ctx;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
-    rd_kafka_topic_partition_list_add(list, g->ops->topic_name(g, order), order->partition)->offset =
-        order->offset;
+    rd_kafka_topic_partition_list_add(list, g->ops->topic_name(g, order), order->partition)
+        ->offset = order->offset;
     if (order->offset >= 0 && !g->fixed)
         rd_kafka_offsets_store(g->rk, list);
-    /* First: a pause notes where to go on, and takes the last record handed out for that, not a seek. */
+    /* First: a pause notes where to go on, and takes the last record handed out for that, not a
+     * seek. */
     if (order->pause)
         rd_kafka_pause_partitions(g->rk, list);
     if (order->rewind >= 0) {

@@ -1,10 +1,10 @@
 /*
- * A member of a consumer group, on a thread of its own; cooperative-sticky. Everything that touches the
- * consumer runs on that thread, in this order every turn:
+ * A member of a consumer group, on a thread of its own; cooperative-sticky. Everything that touches
+ * the consumer runs on that thread, in this order every turn:
  *
  *   events      records -> ops->record; assign; revoke begins a revocation
  *   collect     what the orchestrator wants stored, read again, paused, resumed
- *   revocation  once nothing is under way in its partitions, or 5 s after it began: unassign, which commits
+ *   revocation  once nothing is under way in its partitions, or after 5 s: unassign, which commits
  */
 #pragma once
 
@@ -24,7 +24,8 @@ struct group_ops {
     const char *thread;
     void (*record)(struct group *g, const rd_kafka_message_t *m);
     void (*assigned)(struct group *g, const char *topic, int32_t partition);
-    void (*all_assigned)(struct group *g, const rd_kafka_topic_partition_list_t *list); /* or NULL */
+    void (*all_assigned)(struct group *g,
+                         const rd_kafka_topic_partition_list_t *list); /* or NULL */
     void (*revoked)(struct group *g, const char *topic, int32_t partition);
     bool (*idle)(struct group *g, const char *topic, int32_t partition);
     void (*unassigned)(struct group *g, const char *topic, int32_t partition);
@@ -48,8 +49,8 @@ struct group {
     atomic_int partitions;
 };
 
-/* Makes the consumer. With `fixed` it joins no group (the mock takes 3 s for the first join). Returns 0, or
- * -EINVAL with a sentence. */
+/* Makes the consumer. With `fixed` it joins no group (the mock takes 3 s for the first join).
+ * Returns 0, or -EINVAL with a sentence. */
 int group_open(struct group *g, struct kafka *k, const struct group_ops *ops, const char *group_id,
                bool fixed, char **ret_why);
 int group_start(struct group *g);

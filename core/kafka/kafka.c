@@ -115,7 +115,9 @@ void kafka_status(const struct kafka *k, struct kafka_status *ret)
         .brokers = atomic_load(&k->brokers),
         .partitions = atomic_load(&k->tasks.partitions),
         .reply_partitions = k->shared ? atomic_load(&k->reply_group.partitions)
-                                      : k->replies_ready ? atomic_load(&k->wanted[k->topics->count].partitions) : 0,
+                            : k->replies_ready
+                                ? atomic_load(&k->wanted[k->topics->count].partitions)
+                                : 0,
     };
 }
 

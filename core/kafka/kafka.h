@@ -1,8 +1,8 @@
 /*
  * bus.h over librdkafka. Three clients, so that none waits for another: a producer, a consumer of
- * tasks (a group), a consumer of replies (a group when pods share a store; else every partition, from its
- * end). A pod without the role `worker` has no consumer of tasks, one without `gateway` none of replies.
- * Four threads:
+ * tasks (a group), a consumer of replies (a group when pods share a store; else every partition,
+ * from its end). A pod without the role `worker` has no consumer of tasks, one without `gateway`
+ * none of replies. Four threads:
  *
  *   kafka-admin     waits for the brokers, creates and looks up topics, then probes every 2 s
  *   kafka-delivery  the producer's acknowledgements -> orchestrator_on_sent
@@ -23,8 +23,9 @@
 struct kafka;
 
 /*
- * Makes the clients; nothing connects yet. With `embedded` the brokers are librdkafka's mock cluster
- * in this process. With `shared` the store is Redis: replies are consumed by a group. Returns 0, or -EINVAL with one sentence in *ret_why (heap).
+ * Makes the clients; nothing connects yet. With `embedded` the brokers are librdkafka's mock
+ * cluster in this process. With `shared` the store is Redis: replies are consumed by a group.
+ * Returns 0, or -EINVAL with one sentence in *ret_why (heap).
  */
 int kafka_new(const struct config *config, const struct topic_table *topics,
               struct metrics *metrics, bool embedded, bool shared, struct kafka **ret,
@@ -35,7 +36,8 @@ void kafka_free(struct kafka *k);
 
 struct bus kafka_bus(struct kafka *k);
 
-/* `fatal` is called at most once, from any thread, when the producer cannot go on; it only wakes. */
+/* `fatal` is called at most once, from any thread, when the producer cannot go on; it only wakes.
+ */
 int kafka_start(struct kafka *k, struct orchestrator *o, void (*fatal)(void *ctx), void *ctx);
 
 /* Finished offsets are committed and the group is left; no more records are taken. Bounded by
@@ -46,12 +48,12 @@ void kafka_stop_tasks(struct kafka *k, int64_t deadline);
 void kafka_stop(struct kafka *k, int64_t deadline);
 
 struct kafka_status {
-    bool up;             /* brokers answer */
-    bool topics_ready;   /* all topics exist and are known */
-    bool replies_ready;  /* replies to us will be seen */
-    bool tasks_ready;    /* the group has told our share, or nothing is handled here */
-    int brokers;         /* in the cluster, as last seen */
-    int partitions;      /* of tasks, assigned to us */
+    bool up;              /* brokers answer */
+    bool topics_ready;    /* all topics exist and are known */
+    bool replies_ready;   /* replies to us will be seen */
+    bool tasks_ready;     /* the group has told our share, or nothing is handled here */
+    int brokers;          /* in the cluster, as last seen */
+    int partitions;       /* of tasks, assigned to us */
     int reply_partitions; /* of the reply topic, consumed by us */
 };
 

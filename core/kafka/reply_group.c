@@ -1,6 +1,6 @@
 /*
- * The consumer of replies when pods share a store: one group for all pods that take requests. Any of them
- * may get any reply; what came is committed once the store has acknowledged it.
+ * The consumer of replies when pods share a store: one group for all pods that take requests. Any
+ * of them may get any reply; what came is committed once the store has acknowledged it.
  */
 #include "base/log.h"
 #include "kafka/internal.h"

@@ -1,7 +1,7 @@
 /*
- * The consumer of tasks: one group for all pods that work. What a partition held when we got it may have
- * been run before: its end is asked for then, and waited for, up to ENDS_TIMEOUT_MS. If that fails it is
- * told with the first record, as the fetch that brought the record saw it.
+ * The consumer of tasks: one group for all pods that work. What a partition held when we got it may
+ * have been run before: its end is asked for then, and waited for, up to ENDS_TIMEOUT_MS. If that
+ * fails it is told with the first record, as the fetch that brought the record saw it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,8 @@ static void all_assigned(struct group *g, const rd_kafka_topic_partition_list_t 
 
         if (p->err != RD_KAFKA_RESP_ERR_NO_ERROR || p->offset < 0)
             continue;
-        orchestrator_on_end(g->k->orchestrator, topic_index(g->k, p->topic), p->partition, p->offset);
+        orchestrator_on_end(g->k->orchestrator, topic_index(g->k, p->topic), p->partition,
+                            p->offset);
         rd_kafka_topic_partition_list_del(g->k->fresh, p->topic, p->partition);
     }
     rd_kafka_topic_partition_list_destroy(list);

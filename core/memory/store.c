@@ -99,8 +99,8 @@ void memory_store_free(struct memory_store *s)
 }
 
 /*
- * Locked. Makes the limits hold again: finished tasks go first, then live ones for which nobody waits any
- * more. Those that somebody waits for are bounded by limits.pending, and stay.
+ * Locked. Makes the limits hold again: finished tasks go first, then live ones for which nobody
+ * waits any more. Those that somebody waits for are bounded by limits.pending, and stay.
  */
 static void shrink(struct memory_store *s)
 {
@@ -265,8 +265,8 @@ static void memory_complete(void *ctx, const struct uuid *correlation,
     if (verdict == STORE_FIRST) {
         body = response_from_reply(&reply->text, id, topic, clock_wall(s->clock), s->max_depth,
                                    &outcome);
-        verdict = body == NULL ? STORE_FAILED
-                               : keep(s, correlation, outcome, body, reply->attempts);
+        verdict =
+            body == NULL ? STORE_FAILED : keep(s, correlation, outcome, body, reply->attempts);
     }
     if (verdict == STORE_FIRST && s->listener.result != NULL)
         s->listener.result(s->listener.arg, correlation, outcome, body);

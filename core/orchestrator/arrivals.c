@@ -6,7 +6,8 @@
 #include "base/util.h"
 #include "orchestrator/wire.h"
 
-/* What the consumer has fetched when the limit is reached is taken too, so far: reading it again is dear. */
+/* What the consumer has fetched when the limit is reached is taken too, so far: reading it again is
+ * dear. */
 enum { SLACK = 4 << 20 };
 
 struct reply_partition {

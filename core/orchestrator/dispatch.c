@@ -66,7 +66,8 @@ struct work *dispatch_pump(struct dispatch *d, struct topic_queue *q)
     struct work_list start = {0};
     struct work *work;
 
-    while (!d->stopped && d->fenced == 0 && q->running < concurrency && (work = work_list_pop(&q->ready)) != NULL) {
+    while (!d->stopped && d->fenced == 0 && q->running < concurrency &&
+           (work = work_list_pop(&q->ready)) != NULL) {
         q->queued--;
         q->running++;
         d->active++;

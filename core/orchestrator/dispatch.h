@@ -7,9 +7,9 @@
  *      +-----------------+----------------+-- partition revoked: dropped / finishes as stale
  *                        `-- not run: abandoned, read again
  *
- * "closing": the handler returned, its key and place are free again; its further tasks, its dead letter
- * and its reply wait for the broker's acknowledgement. The functions lock for themselves. Those that return work
- * return what is to be started now: a list linked by `next`.
+ * "closing": the handler returned, its key and place are free again; its further tasks, its dead
+ * letter and its reply wait for the broker's acknowledgement. The functions lock for themselves.
+ * Those that return work return what is to be started now: a list linked by `next`.
  */
 #pragma once
 
@@ -38,19 +38,19 @@ struct work {
     struct orchestrator *o;
     char id[TASK_ID_MAX + 1]; /* "" when the record has no usable one */
     enum { STAGE_RUNNING, STAGE_PUBLISHING, STAGE_BURYING, STAGE_REPLYING } stage;
-    bool redelivered;         /* it may have been run before */
-    int attempts;             /* of it since, this one included; 0: not counted */
+    bool redelivered; /* it may have been run before */
+    int attempts;     /* of it since, this one included; 0: not counted */
     enum outcome outcome;
-    struct buf *reply;        /* made when the handler is done; NULL: nobody wants one */
-    bool hint_failed;         /* the partition the requester listens at does not exist */
-    bool reply_small;         /* the error reply that stands in for one that cannot go */
-    const char *letter_code;  /* NULL: no dead letter */
+    struct buf *reply;       /* made when the handler is done; NULL: nobody wants one */
+    bool hint_failed;        /* the partition the requester listens at does not exist */
+    bool reply_small;        /* the error reply that stands in for one that cannot go */
+    const char *letter_code; /* NULL: no dead letter */
     struct buf *letter_error;
-    bool letter_anywhere;     /* not on the record's own partition number */
-    int letter_cut;           /* too large: 1 without message, 2 without value */
-    bool buried;              /* the dead letter is acknowledged */
-    unsigned tries;           /* of this stage */
-    size_t sends_left;        /* under work_lock, as the following */
+    bool letter_anywhere; /* not on the record's own partition number */
+    int letter_cut;       /* too large: 1 without message, 2 without value */
+    bool buried;          /* the dead letter is acknowledged */
+    unsigned tries;       /* of this stage */
+    size_t sends_left;    /* under work_lock, as the following */
     bool publication_failed;
     struct heap_node retry; /* place != 0: waits to be sent again */
 };
@@ -68,20 +68,21 @@ bool dispatch_idle(struct dispatch *d, size_t topic, int32_t partition);
 void dispatch_unassign(struct dispatch *d, size_t topic, int32_t partition);
 
 /*
- * Takes a copy of `record`, unless its assignment is over. When memory is short the partition is to be
- * read again from there, and what follows is not taken until dispatch_collect has said so.
+ * Takes a copy of `record`, unless its assignment is over. When memory is short the partition is to
+ * be read again from there, and what follows is not taken until dispatch_collect has said so.
  */
 struct work *dispatch_offer(struct dispatch *d, const struct record *record);
 
-/* The handler has returned. dispatch_wait_idle waits for the calling thread too, which may be a plugin's
- * own that nobody joins, until its dispatch_leave. */
+/* The handler has returned. dispatch_wait_idle waits for the calling thread too, which may be a
+ * plugin's own that nobody joins, until its dispatch_leave. */
 struct work *dispatch_ran(struct dispatch *d, struct work *work);
 void dispatch_leave(struct dispatch *d);
 
 /*
- * Whether a started work may run its handler now (monotonic). Not once dispatch_stop was called or its
- * partition is no longer ours, and not while the group was not asked for news for over half a session:
- * others may have the partition, and dispatch_polled will start it anew. Then it is to be abandoned.
+ * Whether a started work may run its handler now (monotonic). Not once dispatch_stop was called or
+ * its partition is no longer ours, and not while the group was not asked for news for over half a
+ * session: others may have the partition, and dispatch_polled will start it anew. Then it is to be
+ * abandoned.
  */
 bool dispatch_may_run(struct dispatch *d, const struct work *work, int64_t now);
 

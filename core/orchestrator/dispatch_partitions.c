@@ -127,7 +127,8 @@ void dispatch_collect(struct dispatch *d,
         for (size_t i = 0; i < d->n_queues; i++)
             for (struct partition *p = d->queues[i].partitions; p != NULL; p = p->next)
                 if (n < TW_ARRAY_LEN(orders) &&
-                    partition_news(p, dispatch_above(d, p, 1), dispatch_above(d, p, 2), d->metrics, &orders[n]))
+                    partition_news(p, dispatch_above(d, p, 1), dispatch_above(d, p, 2), d->metrics,
+                                   &orders[n]))
                     n++;
         pthread_mutex_unlock(&d->lock);
         for (size_t i = 0; i < n; i++)

@@ -20,8 +20,11 @@
 #include "orchestrator/internal.h"
 #include "orchestrator/wire.h"
 
-enum { HEADERS_OWN = 8, HEADERS_MAX = HEADERS_OWN + 32,
-       IDENTITY_MAX = CALLER_MAX + 1 + TASK_ID_MAX + 1 };
+enum {
+    HEADERS_OWN = 8,
+    HEADERS_MAX = HEADERS_OWN + 32,
+    IDENTITY_MAX = CALLER_MAX + 1 + TASK_ID_MAX + 1
+};
 
 struct orchestrator *orchestrator_new(const struct orchestrator_world *world)
 {
@@ -104,7 +107,8 @@ static void answer_error(struct waiter *waiter, enum error_code error)
 }
 
 /* Counts and answers a request whose record is certainly not in the log. */
-static void answer_unsent(struct orchestrator *o, const struct pending_view *p, enum error_code error)
+static void answer_unsent(struct orchestrator *o, const struct pending_view *p,
+                          enum error_code error)
 {
     metric_inc(o->world.metrics, METRIC_TASKS_UNSENT, p->topic->index);
     if (p->reply_wanted)
@@ -133,11 +137,11 @@ static size_t own_headers(struct orchestrator *o, char hint[static 12], struct b
     size_t n = 0;
 
     if (partition >= 0)
-        out[n++] = (struct bus_header){WIRE_REPLY_HINT, hint,
-                                       (size_t)sprintf(hint, "%d", (int)partition)};
+        out[n++] =
+            (struct bus_header){WIRE_REPLY_HINT, hint, (size_t)sprintf(hint, "%d", (int)partition)};
     if (o->world.incarnation != NULL)
-        out[n++] = (struct bus_header){WIRE_OWNER, o->world.incarnation,
-                                       strlen(o->world.incarnation)};
+        out[n++] =
+            (struct bus_header){WIRE_OWNER, o->world.incarnation, strlen(o->world.incarnation)};
     return n;
 }
 
@@ -177,9 +181,9 @@ static enum bus_result send_task(struct orchestrator *o, const struct submission
     headers[n++] = (struct bus_header){WIRE_CONTENT_TYPE, "application/json", 16};
     if (s->traceparent == NULL)
         wire_traceparent_new(traceparent);
-    headers[n++] = (struct bus_header){
-        WIRE_TRACEPARENT, s->traceparent == NULL ? traceparent : s->traceparent,
-        WIRE_TRACEPARENT_LEN};
+    headers[n++] =
+        (struct bus_header){WIRE_TRACEPARENT, s->traceparent == NULL ? traceparent : s->traceparent,
+                            WIRE_TRACEPARENT_LEN};
     if (s->tracestate != NULL)
         headers[n++] = (struct bus_header){WIRE_TRACESTATE, s->tracestate, strlen(s->tracestate)};
     assert(s->n_headers <= HEADERS_MAX - HEADERS_OWN);
@@ -225,12 +229,11 @@ enum error_code orchestrator_submit(struct orchestrator *o, const struct submiss
         view.identity = identity = identity_new(s->caller, s->task->id);
         if (identity == NULL)
             return ERROR_OVERLOADED;
-        r = store->ops->begin(store->ctx, &(struct store_task){
-                                              .correlation = &view.correlation,
-                                              .caller = s->caller,
-                                              .id = s->task->id,
-                                              .topic = s->topic->config->topic,
-                                              .wait = s->wait});
+        r = store->ops->begin(store->ctx, &(struct store_task){.correlation = &view.correlation,
+                                                               .caller = s->caller,
+                                                               .id = s->task->id,
+                                                               .topic = s->topic->config->topic,
+                                                               .wait = s->wait});
         if (r < 0)
             return r == -EEXIST ? ERROR_DUPLICATE : ERROR_OVERLOADED;
         view.begun = clock_monotonic(o->world.clock);

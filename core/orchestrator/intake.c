@@ -1,7 +1,8 @@
 /*
  * Replies in: from the reply topic into the store, and results out of the store to who waits here.
- * arrivals.h has the states of a reply. Pub/Sub of a shared store is only a wake-up: what has waited for
- * 2 s is looked up every 2 s, and all that waits is made known again when the store comes back.
+ * arrivals.h has the states of a reply. Pub/Sub of a shared store is only a wake-up: what has
+ * waited for 2 s is looked up every 2 s, and all that waits is made known again when the store
+ * comes back.
  */
 #include <string.h>
 
@@ -79,12 +80,11 @@ static void remind(struct orchestrator *o, int64_t begun)
 
         if (!pending_awaited(&o->pending, &list[i].correlation))
             continue; /* it ended meanwhile, perhaps unsent and forgotten */
-        store->ops->again(store->ctx, &(struct store_task){
-                                          .correlation = &list[i].correlation,
-                                          .caller = caller,
-                                          .id = caller + strlen(caller) + 1,
-                                          .topic = list[i].topic->config->topic,
-                                          .wait = list[i].wait});
+        store->ops->again(store->ctx, &(struct store_task){.correlation = &list[i].correlation,
+                                                           .caller = caller,
+                                                           .id = caller + strlen(caller) + 1,
+                                                           .topic = list[i].topic->config->topic,
+                                                           .wait = list[i].wait});
     }
     pending_list_free(list, n);
 }
@@ -151,7 +151,8 @@ void orchestrator_collect_replies(struct orchestrator *o,
 
 void intake_listen(struct orchestrator *o)
 {
-    atomic_init(&o->store_up, o->world.store.ops->again == NULL); /* away until it says it is there */
+    atomic_init(&o->store_up,
+                o->world.store.ops->again == NULL); /* away until it says it is there */
     o->world.store.ops->listen(o->world.store.ctx,
                                &(struct store_listener){on_result, on_store, o});
 }

@@ -1,8 +1,8 @@
 /*
- * Dead letters: the record as it was, with its cause in headers as Spring Kafka writes them, on the same
- * partition of <topic>-dlt. One that is too large goes without its message, or else without its value: its
- * offset says where that is. One that cannot be written is tried again for ever: the record is not passed
- * over, and nothing is started in its place beyond limits.unfinished_span.
+ * Dead letters: the record as it was, with its cause in headers as Spring Kafka writes them, on the
+ * same partition of <topic>-dlt. One that is too large goes without its message, or else without
+ * its value: its offset says where that is. One that cannot be written is tried again for ever: the
+ * record is not passed over, and nothing is started in its place beyond limits.unfinished_span.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +41,9 @@ static void failed(struct orchestrator *o, struct work *work, enum bus_result re
 
     metric_inc(o->world.metrics, METRIC_DEAD_LETTERS_FAILED, work->topic->index);
     if (work->tries % LOG_EVERY == 1)
-        log_error("orchestrator", "the dead letter of %s [%d] offset %lld cannot be written to %s, "
-                                  "and the partition is held: %s",
+        log_error("orchestrator",
+                  "the dead letter of %s [%d] offset %lld cannot be written to %s, "
+                  "and the partition is held: %s",
                   work->topic->config->kafka_topic, (int)r->partition, (long long)r->offset,
                   work->topic->config->dead_letter, reason);
     if (result == BUS_TOO_LARGE && work->letter_cut < 2) {
@@ -89,16 +90,14 @@ void letter_send(struct orchestrator *o, struct work *work)
         headers[n++] = (struct bus_header){"kafka_dlt-original-partition", partition, 4};
         headers[n++] = (struct bus_header){"kafka_dlt-original-offset", offset, 8};
         headers[n++] = (struct bus_header){"kafka_dlt-original-timestamp", timestamp, 8};
-        headers[n++] =
-            (struct bus_header){"kafka_dlt-original-timestamp-type", kind, strlen(kind)};
+        headers[n++] = (struct bus_header){"kafka_dlt-original-timestamp-type", kind, strlen(kind)};
         headers[n++] =
             (struct bus_header){"kafka_dlt-original-consumer-group", group, strlen(group)};
         headers[n++] = (struct bus_header){"kafka_dlt-exception-fqcn", work->letter_code,
                                            strlen(work->letter_code)};
         if (work->letter_error != NULL && work->letter_cut == 0)
-            headers[n++] =
-                (struct bus_header){"kafka_dlt-exception-message", work->letter_error->data,
-                                    work->letter_error->len};
+            headers[n++] = (struct bus_header){"kafka_dlt-exception-message",
+                                               work->letter_error->data, work->letter_error->len};
         message.n_headers = n;
         result = work_send(o, work, &message);
     }

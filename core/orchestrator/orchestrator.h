@@ -3,8 +3,8 @@
  *
  * Pure: it starts no thread, reads no clock and knows no library; it sees the world through bus.h,
  * store.h and handlers.h, and is told what happened through the orchestrator_on_* functions. All
- * functions may be called from any thread unless said otherwise, and none of them blocks. No lock is
- * held while a port is called.
+ * functions may be called from any thread unless said otherwise, and none of them blocks. No lock
+ * is held while a port is called.
  */
 #pragma once
 
@@ -75,9 +75,9 @@ struct waiter {
 };
 
 /*
- * Checks the text of a flat task for `topic`: base fields, rules, the plugin's validate. HTTP threads,
- * and whoever publishes. Returns 0 with *ret; -EBADMSG with *ret_error (not JSON); -EINVAL with what is
- * wrong in `v`; -ENOMEM.
+ * Checks the text of a flat task for `topic`: base fields, rules, the plugin's validate. HTTP
+ * threads, and whoever publishes. Returns 0 with *ret; -EBADMSG with *ret_error (not JSON); -EINVAL
+ * with what is wrong in `v`; -ENOMEM.
  */
 int orchestrator_check(struct orchestrator *o, const struct topic *topic, const char *text,
                        size_t len, struct violations *v, struct task **ret,
@@ -153,8 +153,9 @@ void orchestrator_on_task(struct orchestrator *o, const struct record *record);
 void orchestrator_on_reply(struct orchestrator *o, const struct record *record);
 
 /*
- * Partitions of the reply topic that a group gives us: as orchestrator_on_assigned and so on below. Without
- * a group every reply is seen, only a partition to ask them to is told, and no offsets are kept.
+ * Partitions of the reply topic that a group gives us: as orchestrator_on_assigned and so on below.
+ * Without a group every reply is seen, only a partition to ask them to is told, and no offsets are
+ * kept.
  */
 void orchestrator_on_all_replies(struct orchestrator *o, int32_t partition);
 void orchestrator_on_replies_assigned(struct orchestrator *o, int32_t partition);
@@ -170,15 +171,15 @@ bool orchestrator_bus_up(const struct orchestrator *o);
  * consumer's thread, as all of the following. */
 void orchestrator_on_assigned(struct orchestrator *o, size_t topic, int32_t partition);
 
-/* The partition's end at its assignment or later: what lies below may have been run before. To be told
- * before the first record. */
+/* The partition's end at its assignment or later: what lies below may have been run before. To be
+ * told before the first record. */
 void orchestrator_on_end(struct orchestrator *o, size_t topic, int32_t partition, int64_t end);
 
 /*
- * The group was asked for news: while that is over half a session ago nothing new is run. True when it was
- * until now: others may have the partitions, so all of them start anew from what is to be read again, as
- * after an assignment (orchestrator_on_end included), and nothing is started until the group has had time
- * to tell (a heartbeat interval and 500 ms).
+ * The group was asked for news: while that is over half a session ago nothing new is run. True when
+ * it was until now: others may have the partitions, so all of them start anew from what is to be
+ * read again, as after an assignment (orchestrator_on_end included), and nothing is started until
+ * the group has had time to tell (a heartbeat interval and 500 ms).
  */
 bool orchestrator_on_polled(struct orchestrator *o);
 
@@ -192,9 +193,10 @@ void orchestrator_on_unassigned(struct orchestrator *o, size_t topic, int32_t pa
 struct partition_order {
     size_t topic;
     int32_t partition;
-    int64_t offset;    /* to commit: everything below is finished; -1: no news */
-    int64_t rewind;    /* to be read again from here on; -1: no */
-    bool pause, resume; /* at most one of them; to be paused before it is rewound, where it goes on */
+    int64_t offset; /* to commit: everything below is finished; -1: no news */
+    int64_t rewind; /* to be read again from here on; -1: no */
+    bool pause,
+        resume; /* at most one of them; to be paused before it is rewound, where it goes on */
 };
 
 /* Calls `take` for every partition with news since the last call: of tasks, and of replies. */

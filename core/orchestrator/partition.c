@@ -184,8 +184,7 @@ size_t partition_drop_queued(struct partition *p, struct work_list *ready)
     struct work *work;
     size_t n = 0;
 
-    HASH_ITER(hh, p->lanes, lane, next)
-    {
+    HASH_ITER (hh, p->lanes, lane, next) {
         for (; (work = work_list_pop(&lane->parked)) != NULL; n++)
             drop(p, work);
         lane->n_parked = 0;

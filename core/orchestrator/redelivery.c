@@ -1,13 +1,12 @@
 /*
- * Records that may have been run before, because they lie below their partition's end as it was when we
- * got it. Before one is run the store is asked:
+ * Records that may have been run before, because they lie below their partition's end as it was
+ * when we got it. Before one is run the store is asked:
  *
  *   its result is there      -> replied again, not run
  *   first attempt since      -> counted, run, marked as redelivered
- *   more                     -> a suspect: suspects run one at a time, so that one that ends the process
- *                               does not drag others along
- *   limits.crash_limit       -> dead-lettered (the run before the first redelivery is not known of)
- *   the store is away        -> run, marked, not counted
+ *   more                     -> a suspect: suspects run one at a time, so that one that ends the
+ * process does not drag others along limits.crash_limit       -> dead-lettered (the run before the
+ * first redelivery is not known of) the store is away        -> run, marked, not counted
  */
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +35,8 @@ static void bury(struct orchestrator *o, struct work *work, int attempts)
 {
     char error[64];
 
-    snprintf(error, sizeof(error), "its handler was begun %d times or more and never ended", attempts);
+    snprintf(error, sizeof(error), "its handler was begun %d times or more and never ended",
+             attempts);
     log_error("orchestrator", "task at %s [%d] offset %lld: %s", work->topic->config->kafka_topic,
               (int)work->record->partition, (long long)work->record->offset, error);
     work_refuse(o, work, OUTCOME_FAIL, "crash.limit", error, NULL);
@@ -117,8 +117,9 @@ static void asked(void *arg, enum store_attempted what, int attempts,
         return;
     case STORE_COUNTED:
         if (attempts > 1)
-            log_warn("orchestrator", "task at %s [%d] offset %lld was begun %d times and never ended: "
-                                     "it is begun again, alone",
+            log_warn("orchestrator",
+                     "task at %s [%d] offset %lld was begun %d times and never ended: "
+                     "it is begun again, alone",
                      work->topic->config->kafka_topic, (int)work->record->partition,
                      (long long)work->record->offset, attempts - 1);
         break;
@@ -161,7 +162,8 @@ void redelivery_ran(struct orchestrator *o, struct work *work)
 
 void redelivery_over(struct orchestrator *o, struct work *work)
 {
-    if (work->attempts > 0 && dispatch_is_ours(o->dispatch, work)) /* else it is counted elsewhere */
+    if (work->attempts > 0 &&
+        dispatch_is_ours(o->dispatch, work)) /* else it is counted elsewhere */
         o->world.store.ops->attempt_over(o->world.store.ctx, work->topic->config->kafka_topic,
                                          work->record->partition, work->record->offset);
 }

@@ -98,8 +98,8 @@ void reply_send(struct orchestrator *o, struct work *work)
     headers[n++] = (struct bus_header){WIRE_CORRELATION_ID, correlation->value, correlation->len};
     headers[n++] = (struct bus_header){WIRE_CONTENT_TYPE, "application/json", 16};
     headers[n++] = (struct bus_header){WIRE_OUTCOME, outcome, strlen(outcome)};
-    headers[n++] = (struct bus_header){
-        WIRE_ATTEMPTS, attempts, (size_t)sprintf(attempts, "%d", TW_MAX(work->attempts, 1))};
+    headers[n++] = (struct bus_header){WIRE_ATTEMPTS, attempts,
+                                       (size_t)sprintf(attempts, "%d", TW_MAX(work->attempts, 1))};
     headers[n++] = (struct bus_header){WIRE_NEST_DISPOSED, "", 1}; /* one 0x00 byte */
     if (work->outcome != OUTCOME_OK)
         headers[n++] = (struct bus_header){WIRE_NEST_ERROR, work->reply->data, work->reply->len};

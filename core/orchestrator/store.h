@@ -24,7 +24,7 @@ struct store_task {
     const char *caller; /* "" when nobody is known */
     const char *id;
     const char *topic; /* outlives the store */
-    int64_t wait; /* ns; the task is kept that long plus limits.result_ttl while live */
+    int64_t wait;      /* ns; the task is kept that long plus limits.result_ttl while live */
 };
 
 /* A reply as it was found on the reply topic. */
@@ -61,7 +61,8 @@ struct store_attempt {
     const char *topic;              /* Kafka's; outlives the store */
     int32_t partition;
     int64_t offset;
-    int count_below; /* counted only while fewer attempts are known; -1: one was counted for nothing */
+    int count_below; /* counted only while fewer attempts are known; -1: one was counted for nothing
+                      */
 };
 
 enum store_attempted {
@@ -93,15 +94,15 @@ struct store_ops {
     /* 0, -EEXIST (a live task with that caller and id, begun here), -ENOMEM. */
     int (*begin)(void *ctx, const struct store_task *task);
 
-    /* NULL in a store that is not shared. The task still waits: it is made known again where that was lost, and its result, should there
-     * be one, is told to the listener. */
+    /* NULL in a store that is not shared. The task still waits: it is made known again where that
+     * was lost, and its result, should there be one, is told to the listener. */
     void (*again)(void *ctx, const struct store_task *task);
 
     /* The task was never sent. */
     void (*forget)(void *ctx, const struct uuid *correlation);
 
-    /* Keeps the first reply as the result, normalised by response_from_reply when it is read. `reply`
-     * is the caller's until `done`, which is called exactly once. */
+    /* Keeps the first reply as the result, normalised by response_from_reply when it is read.
+     * `reply` is the caller's until `done`, which is called exactly once. */
     void (*complete)(void *ctx, const struct uuid *correlation, const struct store_reply *reply,
                      store_completed *done, void *arg);
 
@@ -117,8 +118,8 @@ struct store_ops {
     /* Drops what has outlived its TTL; returns when to be called again (monotonic ns). */
     int64_t (*tick)(void *ctx, int64_t now);
 
-    /* For a store around this one; NULL in such a store. Calls `done` before it returns, or not at all when
-     * no such task was begun here. */
+    /* For a store around this one; NULL in such a store. Calls `done` before it returns, or not at
+     * all when no such task was begun here. */
     void (*describe)(void *ctx, const struct uuid *correlation, store_described *done, void *arg);
 };
 

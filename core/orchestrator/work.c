@@ -1,8 +1,9 @@
 /*
  * The worker's half: records in, handlers, further tasks out. dispatch.h has the states.
  *
- * When the handler is done its further tasks are sent first; once they are acknowledged the dead letter,
- * if one is due (letter.c); then the reply, if one is wanted (reply.c); then the record is finished.
+ * When the handler is done its further tasks are sent first; once they are acknowledged the dead
+ * letter, if one is due (letter.c); then the reply, if one is wanted (reply.c); then the record is
+ * finished.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,7 +67,8 @@ static void finish(struct orchestrator *o, struct work *work)
         o->world.bus.ops->wake(o->world.bus.ctx);
 }
 
-/* Sends `message` for this work. The token is made first: the answer may come before send returns. */
+/* Sends `message` for this work. The token is made first: the answer may come before send returns.
+ */
 enum bus_result work_send(struct orchestrator *o, struct work *work,
                           const struct bus_message *message)
 {
@@ -231,8 +233,8 @@ static const char *error_text(const struct handlers_result *result, struct strbu
 }
 
 /* `code` is why it goes to the dead letters, should it have to. */
-static void end_run(struct orchestrator *o, struct work *work,
-                    const struct handlers_result *result, const char *code)
+static void end_run(struct orchestrator *o, struct work *work, const struct handlers_result *result,
+                    const char *code)
 {
     STRBUF_CLEANUP struct strbuf scratch = STRBUF_INIT;
     const char *error = error_text(result, &scratch);
@@ -244,7 +246,8 @@ static void end_run(struct orchestrator *o, struct work *work,
     else if (result->outcome != OUTCOME_OK)
         metric_inc(o->world.metrics, METRIC_RECORDS_FAILED, work->topic->index);
     reply_make(o, work, result, error);
-    if (result->outcome == OUTCOME_FAIL || (result->outcome == OUTCOME_REJECT && work->reply == NULL))
+    if (result->outcome == OUTCOME_FAIL ||
+        (result->outcome == OUTCOME_REJECT && work->reply == NULL))
         letter_want(work, code, error);
 
     pthread_mutex_lock(&o->work_lock);

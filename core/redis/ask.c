@@ -8,7 +8,7 @@
 
 #define ATTEMPTS_TTL_MS (24 * 3600 * INT64_C(1000))
 
-/* ---- lookup ----------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 struct local_look {
     struct store_op *op;
@@ -61,7 +61,8 @@ static void tell_view(struct store_op *op, const redisReply *reply)
         return;
     }
     if (f[3]->type != REDIS_REPLY_STRING || strcmp(f[3]->str, op->id) != 0) {
-        op->done.looked_up(op->arg, NULL, true); /* another task's: rather no answer than a wrong one */
+        /* another task's: rather no answer than a wrong one */
+        op->done.looked_up(op->arg, NULL, true);
         return;
     }
     view.topic = f[0]->str;
@@ -106,8 +107,7 @@ static void issue_lookup(struct op *p)
     op_send(op, &a, looked_up);
 }
 
-void redis_lookup(void *ctx, const char *caller, const char *id, store_looked_up *done,
-                         void *arg)
+void redis_lookup(void *ctx, const char *caller, const char *id, store_looked_up *done, void *arg)
 {
     struct redis *r = ctx;
     struct store_op *op = op_new(r, issue_lookup, fail_lookup);
@@ -128,7 +128,7 @@ void redis_lookup(void *ctx, const char *caller, const char *id, store_looked_up
         fail_lookup(&op->op);
 }
 
-/* ---- attempts --------------------------------------------------------------------------------- */
+/* ---- attempts -------------------------------------------------------------------------------- */
 
 static void fail_attempt(struct op *p)
 {
@@ -152,8 +152,7 @@ static void attempted(void *arg, const redisReply *reply)
         reply_blob_read(reply->str, reply->len, &known, &arrived))
         op->done.attempted(op->arg, STORE_ANSWERED, 0, &known);
     else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        op->done.attempted(op->arg,
-                           reply->element[1]->integer ? STORE_COUNTED : STORE_NOT_COUNTED,
+        op->done.attempted(op->arg, reply->element[1]->integer ? STORE_COUNTED : STORE_NOT_COUNTED,
                            (int)reply->element[0]->integer, NULL);
     else
         op->done.attempted(op->arg, STORE_NO_ANSWER, 0, NULL);
@@ -164,7 +163,8 @@ static void record_key(const struct store_op *op, char out[static KEY_MAX])
 {
     char rest[300];
 
-    snprintf(rest, sizeof(rest), "%s:%d:%lld", op->topic, (int)op->partition, (long long)op->offset);
+    snprintf(rest, sizeof(rest), "%s:%d:%lld", op->topic, (int)op->partition,
+             (long long)op->offset);
     op_key(op->op.r, out, KEY_MAX, 'x', rest);
 }
 
@@ -186,7 +186,7 @@ static void issue_attempt(struct op *p)
 }
 
 void redis_attempt(void *ctx, const struct store_attempt *attempt, store_attempted_fn *done,
-                          void *arg)
+                   void *arg)
 {
     struct redis *r = ctx;
     struct store_op *op = atomic_load(&r->up) ? op_new(r, issue_attempt, fail_attempt) : NULL;

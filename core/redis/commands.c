@@ -9,21 +9,21 @@
 static const char *const scripts[SCRIPT_COUNT] = {
     /* A request is made known, or again. Returns a reply that is there already.
      * KEYS: t, i. ARGV: owner, caller, id, topic, accepted, ttl, correlation, prefix "t:" */
-    [SCRIPT_BEGIN] =
-        "local k,i=KEYS[1],KEYS[2] local a=redis.call('HGET',k,'a') or ARGV[5] "
-        "redis.call('HSET',k,'o',ARGV[1],'c',ARGV[2],'i',ARGV[3],'t',ARGV[4],'a',a) "
-        "redis.call('PEXPIRE',k,ARGV[6]) "
-        "local first=redis.call('GET',i) " /* a live one stays: GET shows the first */
-        "if not first or first==ARGV[7] or "
-        "redis.call('HEXISTS',ARGV[8]..first,'o')==0 or redis.call('HEXISTS',ARGV[8]..first,'r')==1 "
-        "then redis.call('SET',i,ARGV[7],'PX',ARGV[6]) end "
-        "return redis.call('HGET',k,'r')",
+    [SCRIPT_BEGIN] = "local k,i=KEYS[1],KEYS[2] local a=redis.call('HGET',k,'a') or ARGV[5] "
+                     "redis.call('HSET',k,'o',ARGV[1],'c',ARGV[2],'i',ARGV[3],'t',ARGV[4],'a',a) "
+                     "redis.call('PEXPIRE',k,ARGV[6]) "
+                     "local first=redis.call('GET',i) " /* a live one stays: GET shows the first */
+                     "if not first or first==ARGV[7] or "
+                     "redis.call('HEXISTS',ARGV[8]..first,'o')==0 or "
+                     "redis.call('HEXISTS',ARGV[8]..first,'r')==1 "
+                     "then redis.call('SET',i,ARGV[7],'PX',ARGV[6]) end "
+                     "return redis.call('HGET',k,'r')",
     /*
-     * The first reply is the result. Returns 1 first, 2 repeated, 3 unknown and kept, 4 unknown. What is not
-     * known yet is counted; with the name of an owner, who will make it known, it is kept for 30 s, ten times
-     * as many. A failing PUBLISH is no failure: what waits looks.
-     * KEYS: t. ARGV: reply, ttl, we, owner or '', limit of unknown ones, prefix, correlation; of our own task
-     * also: key i, caller, id, topic, accepted
+     * The first reply is the result. Returns 1 first, 2 repeated, 3 unknown and kept, 4 unknown.
+     * What is not known yet is counted; with the name of an owner, who will make it known, it is
+     * kept for 30 s, ten times as many. A failing PUBLISH is no failure: what waits looks.
+     * KEYS: t. ARGV: reply, ttl, we, owner or '', limit of unknown ones, prefix, correlation; of our own
+     * task also: key i, caller, id, topic, accepted
      */
     [SCRIPT_COMPLETE] =
         "local k,p=KEYS[1],ARGV[6] local f=redis.call('HMGET',k,'r','o','c','i') local v=1 "
@@ -45,16 +45,16 @@ static const char *const scripts[SCRIPT_COUNT] = {
                       "return redis.call('HMGET',ARGV[1]..c,'t','a','r','i')",
     /* Returns {attempts, 1 if counted}, or the reply. KEYS: x, t or x. ARGV: count below, ttl */
     [SCRIPT_ATTEMPT] =
-        "if KEYS[2]~=KEYS[1] then local r=redis.call('HGET',KEYS[2],'r') if r then return r end end "
+        "if KEYS[2]~=KEYS[1] then local r=redis.call('HGET',KEYS[2],'r') if r then return r end "
+        "end "
         "local n=tonumber(redis.call('GET',KEYS[1]) or '0') "
         "if tonumber(ARGV[1])<0 then if n>0 then n=redis.call('DECR',KEYS[1]) end return {n,0} end "
         "if n>=tonumber(ARGV[1]) then return {n,0} end "
         "n=redis.call('INCR',KEYS[1]) redis.call('PEXPIRE',KEYS[1],ARGV[2]) return {n,1}",
     /* KEYS: t. ARGV: prefix, correlation */
-    [SCRIPT_FORGET] =
-        "local f=redis.call('HMGET',KEYS[1],'c','i') redis.call('DEL',KEYS[1]) "
-        "if f[2] then local i=ARGV[1]..'i:'..#f[1]..':'..f[1]..':'..f[2] "
-        "if redis.call('GET',i)==ARGV[2] then redis.call('DEL',i) end end return 1",
+    [SCRIPT_FORGET] = "local f=redis.call('HMGET',KEYS[1],'c','i') redis.call('DEL',KEYS[1]) "
+                      "if f[2] then local i=ARGV[1]..'i:'..#f[1]..':'..f[1]..':'..f[2] "
+                      "if redis.call('GET',i)==ARGV[2] then redis.call('DEL',i) end end return 1",
     /* KEYS: probe. ARGV: ttl */
     [SCRIPT_PROBE] = "return redis.call('SET',KEYS[1],'1','PX',ARGV[1])",
 };

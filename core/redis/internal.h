@@ -13,7 +13,8 @@
 #include "orchestrator/slots.h"
 #include "redis/redis.h"
 
-/* adapter.c: a hiredis context on the loop. hiredis's own swallows the errors of a refused connection. */
+/* adapter.c: a hiredis context on the loop. hiredis's own swallows the errors of a refused
+ * connection. */
 struct adapter;
 struct adapter *adapter_attach(uv_loop_t *loop, redisAsyncContext *ac); /* NULL: memory is short */
 /* Tells the loop what is wanted now. Not after the context was freed. */
@@ -31,7 +32,7 @@ typedef void command_done(void *arg, const redisReply *reply); /* NULL: no answe
 
 struct link {
     struct redis *r;
-    const char *name; /* "commands", "pub/sub" */
+    const char *name;              /* "commands", "pub/sub" */
     void (*greet)(struct link *l); /* sends what is to be answered before it is ready */
     void (*ready)(struct link *l);
     void (*down)(struct link *l);
@@ -60,8 +61,15 @@ void link_greeted(struct link *l);
 void link_flush(struct link *l); /* after a batch of commands */
 
 /* commands.c: the scripts */
-enum script { SCRIPT_BEGIN, SCRIPT_COMPLETE, SCRIPT_LOOKUP, SCRIPT_ATTEMPT, SCRIPT_FORGET, SCRIPT_PROBE,
-              SCRIPT_COUNT };
+enum script {
+    SCRIPT_BEGIN,
+    SCRIPT_COMPLETE,
+    SCRIPT_LOOKUP,
+    SCRIPT_ATTEMPT,
+    SCRIPT_FORGET,
+    SCRIPT_PROBE,
+    SCRIPT_COUNT
+};
 enum { SHA_LEN = 40, ARGS_MAX = 20 };
 
 /* The arguments of one command. The bytes are borrowed; numbers are written into `numbers`. */
@@ -100,7 +108,7 @@ struct redis {
     int64_t next_probe, heard; /* of our own channel */
     bool closing;
     int64_t next_complaint;
-    bool refusing;             /* it answers, and takes no writes */
+    bool refusing; /* it answers, and takes no writes */
     struct link commands, pubsub;
     int64_t stop_deadline;
 

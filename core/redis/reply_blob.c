@@ -7,7 +7,7 @@ struct header {
     uint8_t has; /* bits: value, nest_error, outcome */
     uint16_t reserved;
     int32_t attempts;
-    int64_t arrived; /* wall clock, ns */
+    int64_t arrived;                     /* wall clock, ns */
     uint32_t value, nest_error, outcome; /* lengths */
     uint32_t reserved2;
 }; /* in the byte order of the machine: pods of one Redis are of one kind */
@@ -44,8 +44,7 @@ bool reply_blob_read(const char *data, size_t len, struct store_reply *ret, int6
     if (len < sizeof(h))
         return false;
     memcpy(&h, data, sizeof(h));
-    if (h.version != VERSION ||
-        len - sizeof(h) != (uint64_t)h.value + h.nest_error + h.outcome)
+    if (h.version != VERSION || len - sizeof(h) != (uint64_t)h.value + h.nest_error + h.outcome)
         return false;
     data += sizeof(h);
     *ret = (struct store_reply){.attempts = h.attempts};

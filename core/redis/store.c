@@ -1,6 +1,6 @@
 /*
- * The port's calls that change something, as commands to Redis. Each is an op: made on the caller's thread, issued and answered on
- * the redis thread, freed once its `done` was called.
+ * The port's calls that change something, as commands to Redis. Each is an op: made on the caller's
+ * thread, issued and answered on the redis thread, freed once its `done` was called.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -45,7 +45,8 @@ bool op_is_error(struct redis *r, const redisReply *reply)
 
 void op_send(struct store_op *op, const struct arguments *a, command_done *done)
 {
-    link_command(&op->op.r->commands, a->count, (const char **)(uintptr_t)a->argv, a->lens, done, op);
+    link_command(&op->op.r->commands, a->count, (const char **)(uintptr_t)a->argv, a->lens, done,
+                 op);
 }
 
 int op_key(const struct redis *r, char *out, size_t size, char kind, const char *rest)
@@ -62,7 +63,7 @@ void op_identity_key(const struct store_op *op, char out[static KEY_MAX])
     op_key(op->op.r, out, KEY_MAX, 'i', rest);
 }
 
-/* ---- results that may be waited for here ------------------------------------------------------ */
+/* ---- results that may be waited for here ----------------------------------------------------- */
 
 static void nobody_asked(void *arg, enum store_verdict verdict)
 {
@@ -108,7 +109,7 @@ void store_recall(struct redis *r, const char *correlation, size_t len)
     link_flush(&r->commands);
 }
 
-/* ---- begin, again, forget --------------------------------------------------------------------- */
+/* ---- begin, again, forget -------------------------------------------------------------------- */
 
 static void begun(void *arg, const redisReply *reply)
 {
@@ -212,7 +213,7 @@ static void redis_forget(void *ctx, const struct uuid *correlation)
     op_push(op);
 }
 
-/* ---- complete --------------------------------------------------------------------------------- */
+/* ---- complete -------------------------------------------------------------------------------- */
 
 static void fail_complete(struct op *p)
 {
@@ -313,7 +314,7 @@ static void redis_complete(void *ctx, const struct uuid *correlation,
     op_push(op);
 }
 
-/* ---- the port --------------------------------------------------------------------------------- */
+/* ---- the port -------------------------------------------------------------------------------- */
 
 static void redis_listen(void *ctx, const struct store_listener *listener)
 {

@@ -25,7 +25,6 @@ struct store_op {
     char caller[CALLER_MAX + 1], id[TASK_ID_MAX + 1], owner[UUID_TEXT_LEN + 1];
 };
 
-
 struct store_op *op_of(struct op *p);
 struct store_op *op_new(struct redis *r, void (*issue)(struct op *), void (*fail)(struct op *));
 void op_push(struct store_op *op); /* or it fails */

@@ -66,8 +66,8 @@ static bool begins_with_one(const char *error, const char *const *codes, size_t 
 
 void redis_error(struct redis *r, const char *error)
 {
-    static const char *const gone[] = {"READONLY", "LOADING", "NOAUTH", "NOSCRIPT", "MASTERDOWN",
-                                       "UNBLOCKED"};
+    static const char *const gone[] = {"READONLY", "LOADING",    "NOAUTH",
+                                       "NOSCRIPT", "MASTERDOWN", "UNBLOCKED"};
     static const char *const refusing[] = {"OOM", "MISCONF", "NOREPLICAS", "BUSY"};
     int64_t now = clock_monotonic(r->clock);
 
@@ -279,10 +279,16 @@ int redis_start(struct redis *r)
     uv_timer_init(&r->loop, &r->timer);
     r->wake.data = r->timer.data = r;
     uv_timer_start(&r->timer, on_tick, TICK_MS, TICK_MS);
-    r->commands = (struct link){.r = r, .name = "commands", .greet = commands_greet,
-                                .ready = commands_ready, .down = commands_down};
-    r->pubsub = (struct link){.r = r, .name = "pub/sub", .greet = pubsub_greet,
-                              .ready = pubsub_ready, .down = pubsub_down};
+    r->commands = (struct link){.r = r,
+                                .name = "commands",
+                                .greet = commands_greet,
+                                .ready = commands_ready,
+                                .down = commands_down};
+    r->pubsub = (struct link){.r = r,
+                              .name = "pub/sub",
+                              .greet = pubsub_greet,
+                              .ready = pubsub_ready,
+                              .down = pubsub_down};
     r->running = true;
     e = thread_start(&r->thread, "redis", redis_main, r);
     if (e < 0)

@@ -19,7 +19,7 @@
 #include "taskwired/workers.h"
 
 #define STOP_WITHIN (9500 * NS_PER_MS) /* all of it; what runs has server.drain_timeout of that */
-#define CLOSE_WITHIN (2 * NS_PER_S) /* connections, once everybody was answered */
+#define CLOSE_WITHIN (2 * NS_PER_S)    /* connections, once everybody was answered */
 
 struct pod {
     struct pod_setup setup;
@@ -73,9 +73,8 @@ static void add_error(struct config_report *report, const char *place, char *why
 /* One entry of plugins.load: a name, or an absolute path. */
 static void load_plugin(struct pod *pod, const char *entry, struct config_report *report)
 {
-    const char *directory = pod->config->plugin_directory[0] != '\0'
-                                ? pod->config->plugin_directory
-                                : pod->setup.plugin_directory;
+    const char *directory = pod->config->plugin_directory[0] != '\0' ? pod->config->plugin_directory
+                                                                     : pod->setup.plugin_directory;
     TW_CLEANUP_FREE struct plugin_setting *settings = NULL;
     TW_CLEANUP_FREE char *path = NULL;
     const char *slash = strrchr(entry, '/');
@@ -95,9 +94,8 @@ static void load_plugin(struct pod *pod, const char *entry, struct config_report
             continue;
         settings = calloc(TW_MAX(s->options.count, 1), sizeof(*settings));
         for (; settings != NULL && n < s->options.count; n++)
-            settings[n] = (struct plugin_setting){s->options.items[n].name,
-                                                  s->options.items[n].value,
-                                                  s->options.items[n].place};
+            settings[n] = (struct plugin_setting){
+                s->options.items[n].name, s->options.items[n].value, s->options.items[n].place};
     }
     if (registry_load(pod->registry, path, settings, n, &why) < 0)
         add_error(report, "plugins.load", why);
@@ -352,10 +350,12 @@ bool pod_stop(struct pod *pod)
         clean = workers_stop(pod->workers, TW_MAX(drain, clock_monotonic(&clock_system))) && clean;
     timer_stop(pod->timer); /* who wakes it from now on does nothing */
     if (pod->redis != NULL)
-        clean = redis_stop(pod->redis, TW_MIN(clock_monotonic(&clock_system) + CLOSE_WITHIN, end)) &&
-                clean;
+        clean =
+            redis_stop(pod->redis, TW_MIN(clock_monotonic(&clock_system) + CLOSE_WITHIN, end)) &&
+            clean;
     if (!clean)
-        log_warn("taskwired", "not everything had ended: tasks that were not acknowledged are run again");
+        log_warn("taskwired",
+                 "not everything had ended: tasks that were not acknowledged are run again");
     return clean;
 }
 
