@@ -8,7 +8,7 @@
  *                          r reply (reply_blob.h)
  *   i:<n>:<caller>:<id>    the correlation id of that task; n: the caller's length
  *   x:<topic>:<p>:<offset> attempts of a record that may have been run before
- *   unknown                replies kept though no request is known
+ *   unknown, owned         how many replies were kept though no request is known
  *   probe:<pod>            written once a second: Redis takes writes
  * Channel pod:<incarnation>: correlation ids of results, for the pod that waits.
  *
