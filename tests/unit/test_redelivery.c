@@ -118,6 +118,43 @@ static void an_answer_that_comes_after_the_partition_went_starts_nothing(void **
     assert_true(orchestrator_wait_worked(w->o, 0));
 }
 
+static void suspects_that_wait_do_not_hold_up_a_revocation(void **state)
+{
+    struct world *w = *state;
+
+    orchestrator_on_end(w->o, 0, 0, 100);
+    shared.slow = true;
+    w->does.outcome = OUTCOME_EXPIRED;
+    for (int i = 0; i < 3; i++)
+        world_record(w, i, "{}", NULL);
+    for (int i = 0; i < 3; i++)
+        shared_answer(i, STORE_NOT_COUNTED, 1, NULL);
+    shared_answer(3, STORE_COUNTED, 2, NULL);
+    assert_int_equal(w->runs, 1);
+    orchestrator_on_revoked(w->o, 0, 0);
+    assert_false(orchestrator_partition_idle(w->o, 0, 0)); /* one runs */
+    world_ends(w, w->running, OUTCOME_OK);
+    assert_int_equal(w->runs, 1);
+    assert_true(orchestrator_partition_idle(w->o, 0, 0));
+    assert_int_equal(world_committed(w), 1);
+}
+
+static void records_in_hand_when_it_stood_still_are_not_passed_over(void **state)
+{
+    struct world *w = *state;
+    int64_t from = -1;
+
+    assert_false(orchestrator_on_polled(w->o));
+    w->now += 4 * NS_PER_S;
+    world_record(w, 5, "{}", NULL); /* not run: the group was not asked for too long */
+    world_record(w, 6, "{}", NULL); /* it was in hand already */
+    assert_int_equal(w->runs, 0);
+    assert_int_equal(world_committed(w), 5);
+    assert_true(orchestrator_on_polled(w->o));
+    orchestrator_collect(w->o, world_take_rewind, &from);
+    assert_int_equal(from, 5);
+}
+
 static void a_process_that_stood_still_reads_again(void **state)
 {
     struct world *w = *state;
@@ -155,6 +192,8 @@ int main(void)
         TEST(suspects_run_one_at_a_time_and_are_counted_when_they_begin),
         TEST(a_task_that_ends_its_process_again_and_again_is_buried),
         TEST(an_answer_that_comes_after_the_partition_went_starts_nothing),
+        TEST(suspects_that_wait_do_not_hold_up_a_revocation),
+        TEST(records_in_hand_when_it_stood_still_are_not_passed_over),
         TEST(a_process_that_stood_still_reads_again),
     };
 

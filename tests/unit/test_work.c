@@ -147,6 +147,23 @@ static void a_record_is_not_passed_over_while_its_dead_letter_cannot_be_written(
     assert_int_equal(world_committed(w), 1);
 }
 
+static void a_dead_letter_that_is_too_large_is_cut(void **state)
+{
+    struct world *w = *state;
+
+    w->does = (struct handlers_result){.outcome = OUTCOME_FAIL, .error = "no disk"};
+    world_record(w, 0, "{\"id\":\"big\"}", NULL);
+    world_deliver(w, 0, BUS_TOO_LARGE);
+    assert_null(sent_header(&w->sent[1], "kafka_dlt-exception-message"));
+    assert_string_equal(w->sent[1].record->value, "{\"id\":\"big\"}");
+    world_deliver(w, 1, BUS_TOO_LARGE);
+    assert_null(w->sent[2].record->value); /* where it stands is in the headers */
+    assert_int_equal(sent_header(&w->sent[2], "kafka_dlt-original-offset")->len, 8);
+    assert_int_equal(world_committed(w), 0);
+    world_deliver(w, 2, BUS_DELIVERED);
+    assert_int_equal(world_committed(w), 1);
+}
+
 static void a_reply_too_large_becomes_a_small_error(void **state)
 {
     struct world *w = *state;
@@ -277,6 +294,7 @@ int main(void)
         TEST(a_dead_letter_is_the_record_and_its_cause),
         TEST(who_waits_is_answered_once_the_dead_letter_is_there),
         TEST(a_record_is_not_passed_over_while_its_dead_letter_cannot_be_written),
+        TEST(a_dead_letter_that_is_too_large_is_cut),
         TEST(a_reply_too_large_becomes_a_small_error),
         TEST(a_reply_is_sent_again_while_that_may_help),
         TEST(further_tasks_are_acknowledged_before_the_reply),
