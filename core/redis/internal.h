@@ -116,7 +116,8 @@ struct redis {
     struct op *first, *last; /* queued */
     size_t queued;
     atomic_size_t in_flight; /* commands that Redis has not answered */
-    bool stopping;
+    bool stopping, ended;
+    pthread_cond_t end; /* monotonic */
     atomic_bool up, connected; /* takes writes; answers */
 };
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/util.h"
 #include "redis/reply_blob.h"
 #include "redis/store_op.h"
@@ -361,6 +362,7 @@ int redis_new(const struct config *config, const struct clock *clock, struct met
     r->metrics = metrics;
     r->inner = inner;
     pthread_mutex_init(&r->lock, NULL);
+    cond_init_monotonic(&r->end);
     uuid_v7(&incarnation);
     uuid_format(&incarnation, r->incarnation);
     if (!redis_url_parse(config->redis_url, &r->url, ret_why)) {
@@ -386,6 +388,7 @@ void redis_free(struct redis *r)
     redis_url_done(&r->url);
     free(r->prefix);
     free(r->channel);
+    pthread_cond_destroy(&r->end);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -241,6 +241,10 @@ static void *redis_main(void *arg)
         next = op->next;
         op->fail(op);
     }
+    pthread_mutex_lock(&r->lock);
+    r->ended = true;
+    pthread_mutex_unlock(&r->lock);
+    pthread_cond_signal(&r->end);
     return NULL;
 }
 
@@ -298,7 +302,7 @@ int redis_start(struct redis *r)
 
 bool redis_stop(struct redis *r, int64_t deadline)
 {
-    struct timespec at;
+    bool ended;
 
     if (!r->running)
         return true;
@@ -307,11 +311,15 @@ bool redis_stop(struct redis *r, int64_t deadline)
     r->stopping = true;
     pthread_mutex_unlock(&r->lock);
     uv_async_send(&r->wake);
-    /* It may be resolving a name, which nothing interrupts. */
-    deadline += NS_PER_S;
-    at = (struct timespec){deadline / NS_PER_S, deadline % NS_PER_S};
-    if (pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &at) != 0)
+    pthread_mutex_lock(&r->lock);
+    while (!r->ended) /* it may be resolving a name, which nothing interrupts */
+        if (cond_wait_until(&r->end, &r->lock, deadline + NS_PER_S) == -ETIMEDOUT)
+            break;
+    ended = r->ended;
+    pthread_mutex_unlock(&r->lock);
+    if (!ended)
         return false;
+    pthread_join(r->thread, NULL);
     r->running = false;
     uv_loop_close(&r->loop);
     return true;
