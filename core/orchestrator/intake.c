@@ -35,6 +35,7 @@ static void completed(void *arg, enum store_verdict verdict)
 static void complete(struct orchestrator *o, struct arrival *a)
 {
     a->answered |= pending_awaited(&o->pending, &a->correlation);
+    a->reply.awaited = a->answered;
     o->world.store.ops->complete(o->world.store.ctx, &a->correlation, &a->reply, completed, a);
 }
 

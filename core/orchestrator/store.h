@@ -33,6 +33,7 @@ struct store_reply {
     int attempts;      /* what the worker said, 0 when unknown */
     const char *owner; /* the pod that is said to wait for it; NULL when unknown */
     size_t owner_len;
+    bool awaited; /* somebody waits for it here */
 };
 
 enum store_verdict {

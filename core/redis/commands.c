@@ -9,21 +9,23 @@
 static const char *const scripts[SCRIPT_COUNT] = {
     /* A request is made known, or again. Returns a reply that is there already.
      * KEYS: t, i. ARGV: owner, caller, id, topic, accepted, ttl, correlation, prefix "t:" */
-    [SCRIPT_BEGIN] = "local k,i=KEYS[1],KEYS[2] local a=redis.call('HGET',k,'a') or ARGV[5] "
-                     "redis.call('HSET',k,'o',ARGV[1],'c',ARGV[2],'i',ARGV[3],'t',ARGV[4],'a',a) "
-                     "redis.call('PEXPIRE',k,ARGV[6]) "
-                     "local first=redis.call('GET',i) " /* a live one stays: GET shows the first */
-                     "if not first or first==ARGV[7] or "
-                     "redis.call('HEXISTS',ARGV[8]..first,'o')==0 or "
-                     "redis.call('HEXISTS',ARGV[8]..first,'r')==1 "
-                     "then redis.call('SET',i,ARGV[7],'PX',ARGV[6]) end "
-                     "return redis.call('HGET',k,'r')",
+    [SCRIPT_BEGIN] =
+        "local k,i=KEYS[1],KEYS[2] local f=redis.call('HMGET',k,'a','r') "
+        "redis.call('HSET',k,'o',ARGV[1],'c',ARGV[2],'i',ARGV[3],'t',ARGV[4],'a',f[1] or ARGV[5]) "
+        "redis.call('PEXPIRE',k,ARGV[6]) "
+        "if not redis.call('SET',i,ARGV[7],'PX',ARGV[6],'NX') then "
+        "local first=redis.call('GET',i) " /* a live one stays: GET shows the first */
+        "if first==ARGV[7] or redis.call('HEXISTS',ARGV[8]..first,'o')==0 or "
+        "redis.call('HEXISTS',ARGV[8]..first,'r')==1 "
+        "then redis.call('SET',i,ARGV[7],'PX',ARGV[6]) end end "
+        "return f[2]",
     /*
      * The first reply is the result. Returns 1 first, 2 repeated, 3 unknown and kept, 4 unknown.
      * What is not known yet is counted; with the name of an owner, who will make it known, it is
      * kept for 30 s, ten times as many. A failing PUBLISH is no failure: what waits looks.
+     * Where somebody waits for it the time to live is long enough as it is.
      * KEYS: t. ARGV: reply, ttl, we, owner or '', limit of unknown ones, prefix, correlation; of our own
-     * task also: key i, caller, id, topic, accepted
+     * task also: key i, caller, id, topic, accepted, 1 if somebody waits
      */
     [SCRIPT_COMPLETE] =
         "local k,p=KEYS[1],ARGV[6] local f=redis.call('HMGET',k,'r','o','c','i') local v=1 "
@@ -35,8 +37,9 @@ static const char *const scripts[SCRIPT_COUNT] = {
         "if not f[2] then v=3 if ARGV[4]~='' then ttl,n,count='30000',10*n,'owned' end "
         "local is=redis.call('INCR',p..count) "
         "if is==1 then redis.call('PEXPIRE',p..count,ttl) end if is>n then v=4 end end "
-        "if v<4 then redis.call('HSET',k,'r',ARGV[1]) redis.call('PEXPIRE',k,ttl) end "
-        "if f[4] then redis.call('PEXPIRE',p..'i:'..#f[3]..':'..f[3]..':'..f[4],ttl) end end "
+        "if v<4 then redis.call('HSET',k,'r',ARGV[1]) end "
+        "if v<4 and not (f[4] and ARGV[13]=='1') then redis.call('PEXPIRE',k,ttl) "
+        "if f[4] then redis.call('PEXPIRE',p..'i:'..#f[3]..':'..f[3]..':'..f[4],ttl) end end end "
         "local o=f[2] or ARGV[4] "
         "if o~='' and o~=ARGV[3] then redis.pcall('PUBLISH',p..'pod:'..o,ARGV[7]) end "
         "return v",

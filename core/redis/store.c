@@ -270,6 +270,7 @@ static void issue_complete(struct op *p)
         arguments_addz(&a, op->id);
         arguments_addz(&a, op->topic);
         arguments_number(&a, op->accepted);
+        arguments_addz(&a, op->reply->awaited ? "1" : "0");
     }
     op_send(op, &a, completed);
 }

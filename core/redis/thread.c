@@ -13,7 +13,7 @@
 #define SILENT_AFTER (3 * NS_PER_S)
 #define COMPLAIN_EVERY (10 * NS_PER_S)
 
-enum { TICK_MS = 50 };
+enum { TICK_MS = 100 };
 
 static const char PROBE[] = "probe";
 
