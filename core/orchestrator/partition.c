@@ -25,14 +25,6 @@ void work_list_push(struct work_list *list, struct work *work)
     list->last = work;
 }
 
-void work_list_push_front(struct work_list *list, struct work *work)
-{
-    work->next = list->first;
-    list->first = work;
-    if (list->last == NULL)
-        list->last = work;
-}
-
 void work_list_append(struct work_list *list, struct work *more)
 {
     while (more != NULL) {

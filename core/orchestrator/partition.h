@@ -10,7 +10,6 @@ struct work_list {
     struct work *first, *last;
 };
 
-void work_list_push_front(struct work_list *list, struct work *work);
 void work_list_push(struct work_list *list, struct work *work);
 void work_list_append(struct work_list *list, struct work *more); /* linked by `next`; may be NULL */
 struct work *work_list_pop(struct work_list *list); /* NULL when empty */

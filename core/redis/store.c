@@ -275,12 +275,6 @@ static void issue_complete(struct op *p)
     op_send(op, &a, completed);
 }
 
-static void inner_completed(void *arg, enum store_verdict verdict)
-{
-    (void)arg;
-    (void)verdict;
-}
-
 /* Of a task that was begun here. */
 static void describe(void *arg, const char *caller, const char *id, const char *topic,
                      int64_t accepted)
@@ -299,7 +293,7 @@ static void redis_complete(void *ctx, const struct uuid *correlation,
     struct redis *r = ctx;
     struct store_op *op;
 
-    r->inner.ops->complete(r->inner.ctx, correlation, reply, inner_completed, NULL);
+    r->inner.ops->complete(r->inner.ctx, correlation, reply, nobody_asked, NULL);
     op = atomic_load(&r->up) ? op_new(r, issue_complete, fail_complete) : NULL;
     if (op == NULL) {
         done(arg, STORE_FAILED);

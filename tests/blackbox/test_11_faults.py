@@ -6,45 +6,12 @@ import socket
 import threading
 import time
 import unittest
-import uuid
 
 import broker
 import history
-import load
 from broker import wait_for
+from load import Traffic
 from pod import Setup
-
-
-def traffic(port, clients, *, path="/executor/tasks/probe", keys=50, **more):
-    """Clients that post until stop(); what history.check() wants is made by log()."""
-
-    def make(number):
-        value = uuid.uuid4().hex
-        sent[number] = (f"{stamp}-{number}", value)
-        return path, {"id": sent[number][0], "key": f"k{number % keys}", "n": value, **more}
-
-    sent, stamp = {}, uuid.uuid4().hex[:6]
-    background = load.Background(port, clients, make)
-    background.log = lambda: [(*sent[n], s, h, a) for n, s, h, a in background.results]
-    return background
-
-
-def answered(background, more):
-    """Waits until `more` further requests were answered 2xx."""
-    def good():
-        return sum(1 for r in background.results if r[1] in (200, 202))
-
-    goal = good() + more
-    wait_for(lambda: good() >= goal, 60, f"{more} more answers")
-
-
-def handled(setup):
-    """Waits until every record of the topic has had its effect."""
-    def all_done():
-        wanted = {json.loads(r["payload"])["id"] for r in setup.broker.records(setup.kafka_topic)}
-        return wanted <= {l.split()[1] for l in setup.effects() if l.startswith("end ")}
-
-    wait_for(all_done, 60, "the effect of every record")
 
 
 class BrokerFaults(unittest.TestCase):
@@ -82,10 +49,10 @@ class BrokerFaults(unittest.TestCase):
         self.broker.start()
         setup = Setup(self.broker, topic={"partitions": 4, "timeout": "4s"})
         pod = setup.pod().wait_ready()
-        waiting = traffic(pod.port, 16)
-        sending = traffic(pod.port, 8, path="/kafka/send/PROBE")
-        answered(waiting, 300)
-        answered(sending, 200)
+        waiting = Traffic(pod.port, 16, pace=0)
+        sending = Traffic(pod.port, 8, pace=0, path="/kafka/send/PROBE")
+        waiting.answered(300)
+        sending.answered(200)
         fault()
         begun = time.monotonic()
         status, answer = pod.post("/executor/tasks/probe", {})
@@ -98,11 +65,11 @@ class BrokerFaults(unittest.TestCase):
         begun = time.monotonic()
         pod.wait_ready()
         recovered = time.monotonic() - begun
-        answered(waiting, 300)
-        answered(sending, 200)
+        waiting.answered(300)
+        sending.answered(200)
         waiting.stop()
         sending.stop()
-        handled(setup)
+        history.handled(setup)
         self.assertEqual(pod.stop(), 0)
         counts = [history.check(setup, each.log(), repeats_allowed=repeats_allowed)
                   for each in (waiting, sending)]
@@ -140,9 +107,9 @@ class PodFaults(unittest.TestCase):
     def test_sigterm_under_load_resets_and_loses_nothing(self):
         setup = self.begin(topic={"partitions": 4})
         pod = self.pod(setup).wait_ready()
-        waiting, sending = traffic(pod.port, 32, ms=20), traffic(pod.port, 8, path="/kafka/send/PROBE")
-        answered(waiting, 300)
-        answered(sending, 200)
+        waiting, sending = Traffic(pod.port, 32, pace=0, ms=20), Traffic(pod.port, 8, pace=0, path="/kafka/send/PROBE")
+        waiting.answered(300)
+        sending.answered(200)
         begun = time.monotonic()
         pod.process.send_signal(signal.SIGTERM)
         self.assertEqual(pod.stop(), 0, "".join(pod.lines))
@@ -150,7 +117,7 @@ class PodFaults(unittest.TestCase):
         waiting.stop()
         sending.stop()
         after = self.pod(setup).wait_ready()
-        handled(setup)
+        history.handled(setup)
         self.assertEqual(after.stop(), 0)
         for each in (waiting, sending):
             counts = history.check(setup, each.log())
@@ -182,14 +149,14 @@ class PodFaults(unittest.TestCase):
     def test_killed_under_load_loses_no_accepted_task(self):
         setup = self.begin(topic={"partitions": 4})
         pod = self.pod(setup).wait_ready()
-        sending, waiting = traffic(pod.port, 16, path="/kafka/send/PROBE", ms=2), traffic(pod.port, 16)
-        answered(sending, 500)
-        answered(waiting, 200)
+        sending, waiting = Traffic(pod.port, 16, pace=0, path="/kafka/send/PROBE", ms=2), Traffic(pod.port, 16, pace=0)
+        sending.answered(500)
+        waiting.answered(200)
         pod.kill()
         sending.stop()
         waiting.stop()
         after = self.pod(setup).wait_ready()
-        handled(setup)
+        history.handled(setup)
         self.assertEqual(after.stop(), 0)
         for each in (sending, waiting):
             # what ran and was not committed runs again: at most what half a second brings
@@ -198,17 +165,17 @@ class PodFaults(unittest.TestCase):
     def test_rebalances_lose_no_reply(self):
         setup = self.begin(topic={"partitions": 8})
         pod = self.pod(setup).wait_ready()
-        waiting = traffic(pod.port, 16, ms=5)
-        answered(waiting, 200)
+        waiting = Traffic(pod.port, 16, pace=0, ms=5)
+        waiting.answered(200)
         for _ in range(3):
             other = self.pod(setup).wait_ready()
             wait_for(lambda: other.ask("GET", "/kafka/health")[2]["kafka"]["partitions"] == 4,
                      what="half of the partitions")
-            answered(waiting, 200)
+            waiting.answered(200)
             self.assertEqual(other.stop(), 0)
-            answered(waiting, 200)
+            waiting.answered(200)
         waiting.stop()
-        handled(setup)
+        history.handled(setup)
         counts = history.check(setup, waiting.log())
         self.assertEqual(set(counts), {200}, counts)
         self.assertEqual(pod.stop(), 0)
@@ -257,8 +224,8 @@ class History(unittest.TestCase):
     def test_it_sees_what_it_is_there_to_see(self):
         setup = Setup(broker.shared())
         pod = setup.pod().wait_ready()
-        background = traffic(pod.port, 4)
-        answered(background, 20)
+        background = Traffic(pod.port, 4, pace=0)
+        background.answered(20)
         background.stop()
         self.assertEqual(pod.stop(), 0)
         log = background.log()
